@@ -1,0 +1,64 @@
+// The weights of a model's folder: model.safetensors, or the files that model.safetensors.index.json names.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/types/span.h"
+#include "runtime/base/progress.h"
+#include "runtime/base/status.h"
+#include "runtime/formats/safetensors.h"
+
+namespace qiao::formats {
+
+// Opening maps all files and reads their headers, never their data: a checkpoint may be larger than memory,
+// or sparse. Movable; views stay valid when it is moved. Const use from many threads is fine.
+class Checkpoint {
+ public:
+  struct Entry {
+    const TensorView* tensor;
+    uint32_t file;  // of files()
+  };
+
+  // Where both kinds are there, model.safetensors counts, as in transformers. An error: a tensor that the
+  // index promises and its file lacks, a file that is missing, a file name that leads out of the folder.
+  // Links are followed where they stay inside the folder, or, for a folder of the Hugging Face cache
+  // (models--ORG--NAME/snapshots/REVISION), inside its models--ORG--NAME.
+  // `progress` counts files.
+  static absl::StatusOr<Checkpoint> Open(const std::string& folder, const Progress& progress = nullptr);
+
+  // All tensors, by file and then in the order of their data.
+  absl::Span<const Entry> tensors() const { return tensors_; }
+  const Entry* FindEntry(std::string_view name) const;
+  // Null where there is none of that name.
+  const TensorView* Find(std::string_view name) const;
+  absl::Span<const SafetensorsFile> files() const { return files_; }
+
+  // Tensors that lie in a file and that the index does not give to that file. They are tolerated, because
+  // published checkpoints have them, and they are not found by name: the index decides.
+  absl::Span<const Entry> unindexed() const { return unindexed_; }
+
+  const std::string& folder() const { return folder_; }
+  // Of the tensors' data, all files together.
+  uint64_t data_bytes() const { return data_bytes_; }
+
+ private:
+  Checkpoint() = default;
+
+  std::string folder_;
+  std::vector<SafetensorsFile> files_;
+  std::vector<Entry> tensors_;
+  std::vector<Entry> unindexed_;
+  absl::flat_hash_map<absl::string_view, uint32_t> by_name_;
+  uint64_t data_bytes_ = 0;
+};
+
+// FOLDER/NAME with all links resolved; an error where that leads outside of what Checkpoint::Open describes.
+// PERMISSION_DENIED for an escape, NOT_FOUND for a missing file. Of use for every file of a model's folder.
+absl::StatusOr<std::string> ResolveInModelFolder(const std::string& folder, const std::string& name);
+
+}  // namespace qiao::formats

@@ -1,0 +1,217 @@
+// qiao/engine.h: running a model from C++. Standard types only; link qiao::engine (find_package(qiao)).
+//
+//   #include <qiao/engine.h>
+//
+//   qiao::EngineOptions options;
+//   options.model = "models/demo";
+//   qiao::Result<std::unique_ptr<qiao::Engine>> engine = qiao::Engine::Load(options);
+//   if (!engine.ok()) { std::cerr << engine.status().message() << "\n"; return 1; }
+//   qiao::GenerateRequest request;
+//   request.prompt = "SQLite is a";
+//   request.max_tokens = 64;
+//   auto result = (*engine)->Generate(request, [](const qiao::Token& token) {
+//     std::cout << token.text << std::flush;
+//     return true;  // false stops
+//   });
+//
+// There are no globals: any number of engines live in one process, each with its own devices, threads, memory budget,
+// logger and allocator. Nothing throws, aborts or prints.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#if defined(_WIN32)
+#define QIAO_API
+#else
+#define QIAO_API __attribute__((visibility("default")))
+#endif
+
+namespace qiao {
+
+// The numbers are those of absl::StatusCode and of gRPC.
+enum class Code {
+  kOk = 0,
+  kCancelled = 1,
+  kUnknown = 2,
+  kInvalidArgument = 3,
+  kNotFound = 5,
+  kPermissionDenied = 7,
+  kResourceExhausted = 8,
+  kFailedPrecondition = 9,
+  kOutOfRange = 11,
+  kUnimplemented = 12,
+  kInternal = 13,
+  kUnavailable = 14,
+  kDataLoss = 15,
+};
+
+// What went wrong, where, and what to do about it.
+class [[nodiscard]] Status {
+ public:
+  Status() = default;
+  Status(Code code, std::string message) : code_(code), message_(std::move(message)) {}
+  bool ok() const { return code_ == Code::kOk; }
+  Code code() const { return code_; }
+  const std::string& message() const { return message_; }
+
+ private:
+  Code code_ = Code::kOk;
+  std::string message_;
+};
+
+// A value or the Status that says why there is none.
+template <typename T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : value_(std::move(value)) {}          // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
+  bool ok() const { return value_.has_value(); }
+  const Status& status() const { return status_; }
+  // Only when ok().
+  T& operator*() & { return *value_; }
+  const T& operator*() const& { return *value_; }
+  T&& operator*() && { return std::move(*value_); }
+  T* operator->() { return &*value_; }
+  const T* operator->() const { return &*value_; }
+
+ private:
+  std::optional<T> value_;
+  Status status_;
+};
+
+enum class LogLevel { kDebug = 0, kInfo = 1, kWarning = 2, kError = 3 };
+
+struct EngineOptions {
+  std::string model;           // the folder: config.json, *.safetensors, tokenizer.json
+  std::string backend = "cpu"; // NAME or NAME:INDEX
+  bool allow_fallback = false; // operations that the backend lacks run on the host; otherwise loading fails and lists them
+  std::string fallback = "cpu";
+  std::string numerics = "bf16"; // or "f32"
+  int threads = 0;               // of host backends; 0: all CPUs this process may use
+  int64_t context = 0;           // tokens; 0: the model's, at most 4096
+  int64_t page_tokens = 0;       // tokens a cache page; 0: what the device prefers
+  int32_t chunk = 512;           // tokens of a prompt in one step at most
+  // Bytes for all that is allocated: stored weights, caches, intermediate values. Loading fails with RESOURCE_EXHAUSTED
+  // and the numbers, before any weight is read, where it is not enough. 0: what the machine has free.
+  uint64_t memory_budget = 0;
+
+  // Hooks; all optional, called from any thread, must outlive the engine.
+  std::function<void(LogLevel, std::string_view message)> log;
+  std::function<void*(uint64_t bytes, uint64_t alignment)> allocate;  // host memory of the devices; null refuses
+  std::function<void(void* pointer, uint64_t bytes)> deallocate;
+  // While loading; returning false cancels it.
+  std::function<bool(std::string_view what, uint64_t done, uint64_t total)> progress;
+};
+
+struct SamplingParams {
+  double temperature = 0;  // 0: greedy
+  int64_t top_k = 0;       // 0: off
+  double top_p = 1;
+  double min_p = 0;
+  double repetition_penalty = 1;
+  uint64_t seed = 0;
+};
+
+// Stops a running Generate from another thread. Copies share one flag.
+class QIAO_API CancelToken {
+ public:
+  CancelToken();
+  void Cancel() const;
+  bool cancelled() const;
+
+ private:
+  std::shared_ptr<void> flag_;
+};
+
+struct GenerateRequest {
+  // The prompt: token ids if there are any, else text. Text gets the tokenizer's beginning-of-text token.
+  std::string prompt;
+  std::vector<int32_t> ids;
+  // The text is a rendered chat (special tokens in it are tokens, nothing is put before it).
+  bool rendered = false;
+  int64_t max_tokens = 256;
+  SamplingParams sampling;
+  std::vector<std::string> stop;  // the text ends before the first of these
+  bool ignore_end = false;        // go on after the end-of-text token
+  CancelToken cancel;
+  // While the prompt is read: tokens done and in all.
+  std::function<void(int64_t done, int64_t total)> prefill_progress;
+};
+
+struct Token {
+  int32_t id = 0;
+  std::string_view text;  // what this token adds; whole UTF-8 characters, so it may be empty; valid during the call
+  float logprob = 0;
+};
+using TokenCallback = std::function<bool(const Token&)>;
+
+enum class Finish { kLength, kEndOfText, kStop, kCancelled, kContext };
+
+struct GenerateResult {
+  std::string text;
+  std::vector<int32_t> ids;
+  Finish finish = Finish::kLength;
+  int64_t prompt_tokens = 0;
+  double prefill_seconds = 0, decode_seconds = 0;  // decode: from the first token on
+};
+
+struct ModelDescription {
+  std::string family, architecture, weight_format;
+  int64_t vocab = 0, context = 0, layers = 0, hidden = 0;
+  uint64_t parameters = 0, active_parameters = 0;
+};
+
+struct MemoryReport {
+  uint64_t mapped_weights = 0, stored_weights = 0, cache = 0, intermediate = 0;
+  uint64_t cache_bytes_per_token = 0;
+};
+
+struct DeviceReport {
+  std::string name, description;
+  bool row_invariant = false;      // a request's tokens do not depend on how its prompt was cut or what else runs
+  uint64_t fallback_launches = 0;  // operations that ran on the host instead, since loading
+  uint64_t copied_bytes = 0;       // between host and device, since loading
+};
+
+// One model on one device. Any method may be called from any thread; Generate calls run one after the other.
+class QIAO_API Engine {
+ public:
+  // Reads the headers, plans the memory, then loads.
+  static Result<std::unique_ptr<Engine>> Load(const EngineOptions& options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Calls `on_token` (may be null) for every token as it is made. A prompt that does not fit the context is
+  // INVALID_ARGUMENT with the numbers: nothing is cut silently.
+  Result<GenerateResult> Generate(const GenerateRequest& request, const TokenCallback& on_token);
+
+  Result<std::vector<int32_t>> Tokenize(std::string_view text, bool add_special) const;
+  Result<std::string> Detokenize(const std::vector<int32_t>& ids) const;
+  // `messages_json`: [{"role": .., "content": ..}, ..]; for GenerateRequest::prompt with `rendered`.
+  Result<std::string> RenderChat(std::string_view messages_json, bool add_generation_prompt) const;
+  // The sampling that the model's authors ask for (generation_config.json), greedy where they do not say.
+  SamplingParams RecommendedSampling() const;
+
+  ModelDescription model() const;
+  MemoryReport memory() const;
+  DeviceReport device() const;
+  int64_t context() const;
+
+ private:
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// The library's version, "0.1.0".
+QIAO_API std::string Version();
+
+}  // namespace qiao
