@@ -1,0 +1,309 @@
+#include "runtime/engine/runner.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/base/checked.h"
+#include "runtime/ops/graph.h"
+
+namespace qiao::engine {
+namespace {
+
+// Logits of one step are kept as f32; with a large vocabulary this bounds the rows of a step that asks for all.
+constexpr int64_t kMaxLogitBytes = int64_t{256} << 20;
+constexpr int64_t kMaxContext = int64_t{1} << 24;
+
+std::string Mib(uint64_t bytes) { return absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / (1 << 20)); }
+
+}  // namespace
+
+absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name) {
+  if (name == "f32") return program::Numerics{DType::kF32, DType::kF32};
+  if (name == "bf16") return program::Numerics{DType::kBF16, DType::kBF16};
+  return InvalidArgument("numerics \"%s\" is not known; there are f32 and bf16", name);
+}
+
+Sequence::Sequence(Sequence&& other) noexcept { *this = std::move(other); }
+
+Sequence& Sequence::operator=(Sequence&& other) noexcept {
+  if (this == &other) return *this;
+  Truncate(0);
+  runner_ = std::exchange(other.runner_, nullptr);
+  length_ = std::exchange(other.length_, 0);
+  pages_ = std::exchange(other.pages_, {});
+  return *this;
+}
+
+Sequence::~Sequence() { Truncate(0); }
+
+void Sequence::Truncate(int64_t length) {
+  if (runner_ == nullptr || length > length_) return;
+  length_ = std::max<int64_t>(length, 0);
+  const auto keep = static_cast<size_t>(CeilDiv(length_, runner_->page_tokens()));
+  while (pages_.size() > keep) {
+    runner_->pages_->Release(pages_.back());
+    pages_.pop_back();
+  }
+}
+
+Runner::~Runner() = default;
+
+absl::Status Runner::OpenDevices() {
+  QIAO_ASSIGN_OR_RETURN(auto device, hal::Device::Open(options_.backend, options_.device, &ops::DescribeCall));
+  devices_.push_back(std::move(device));
+  if (options_.allow_fallback && options_.fallback != options_.backend) {
+    QIAO_ASSIGN_OR_RETURN(auto host, hal::Device::Open(options_.fallback, options_.device, &ops::DescribeCall));
+    devices_.push_back(std::move(host));
+  }
+  if (options_.meta) {
+    QIAO_ASSIGN_OR_RETURN(auto meta, hal::OpenMetaDevice(devices_.front()));
+    devices_ = {std::move(meta)};
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model, const program::TensorSource& source,
+                                                     RunnerOptions options) {
+  std::unique_ptr<Runner> runner(new Runner(model, std::move(options)));
+  RunnerOptions& o = runner->options_;
+  const models::ModelInfo& info = model.info();
+  if (o.context < 0 || o.context > kMaxContext) return InvalidArgument("context is %d, must be 1..%d", o.context, kMaxContext);
+  if (o.context > info.context) {
+    return InvalidArgument("a context of %d tokens was asked for, but the model was made for %d (max_position_embeddings)",
+                           o.context, info.context);
+  }
+  if (o.sequences < 1 || o.sequences > 4096) return InvalidArgument("sequences is %d, must be 1..4096", o.sequences);
+  if (o.chunk < 1 || o.chunk > 65536) return InvalidArgument("chunk is %d, must be 1..65536", o.chunk);
+  if (o.page_tokens < 0 || o.page_tokens > 4096) return InvalidArgument("page_tokens is %d, must be 1..4096", o.page_tokens);
+  QIAO_RETURN_IF_ERROR(runner->OpenDevices());
+  if (o.page_tokens == 0) {
+    const uint32_t preferred = runner->devices_.front()->properties().page_tokens;
+    o.page_tokens = preferred != 0 ? preferred : 64;
+  }
+  runner->context_ = o.context != 0 ? o.context : std::min(info.context, RunnerOptions::kDefaultContext);
+
+  program::ProgramOptions programs;
+  programs.devices = runner->devices_;
+  programs.numerics = o.numerics;
+  programs.cache.page_tokens = o.page_tokens;
+  programs.cache.layers = model.Cache(o.numerics.cache);
+  const int64_t pages_each = CeilDiv(runner->context_, o.page_tokens);
+  programs.cache.pages = pages_each * o.sequences;
+  for (const program::LayerCache& layer : programs.cache.layers) {
+    for (const program::RowKind& kind : layer.kinds) {
+      runner->cache_bytes_per_token_ += static_cast<uint64_t>(kind.width) * SizeOf(kind.dtype);
+    }
+  }
+
+  // Rows double from one to a chunk by steps of eight: few programs, and a step is never far below its bucket.
+  int64_t chunk = std::min<int64_t>(o.chunk, runner->context_ * o.sequences);
+  if (o.all_logits) {
+    chunk = std::clamp<int64_t>(kMaxLogitBytes / (info.vocab * static_cast<int64_t>(sizeof(float))), 1, chunk);
+  }
+  for (int64_t rows = 1;; rows = std::min(rows * 8, chunk)) {
+    program::Bucket bucket;
+    bucket.rows = static_cast<int32_t>(rows);
+    bucket.seqs = static_cast<int32_t>(std::min<int64_t>(rows, o.sequences));
+    bucket.logit_rows = o.all_logits ? bucket.rows : bucket.seqs;
+    bucket.table_width = static_cast<int32_t>(pages_each);
+    programs.buckets.push_back(bucket);
+    if (rows == chunk) break;
+  }
+  runner->parameters_ = std::make_unique<program::Parameters>(source, model.quantisation());
+  QIAO_ASSIGN_OR_RETURN(runner->programs_,
+                        program::ProgramSet::Plan(*runner->parameters_,
+                                                  [&](program::Builder& b) { return model.Build(b); }, programs));
+  QIAO_RETURN_IF_ERROR(runner->CheckBudget());
+  return runner;
+}
+
+absl::Status Runner::CheckBudget() const {
+  const program::MemoryNeeds& needs = programs_->memory();
+  uint64_t limit = options_.memory_budget;
+  std::string whose = "the memory budget";
+  if (limit == 0) {
+    if (options_.meta) return absl::OkStatus();
+    limit = devices_.front()->properties().memory_free_bytes;
+    whose = absl::StrFormat("what %s has free", devices_.front()->name());
+    if (limit == 0) return absl::OkStatus();  // the device does not say
+  }
+  if (needs.allocated() <= limit) return absl::OkStatus();
+  return ResourceExhausted(
+      "the model needs %s: weights %s, cache %s (%d sequences of %d tokens), intermediate values %s; that is more than %s, "
+      "%s. Try a smaller context or chunk%s",
+      Mib(needs.allocated()), Mib(needs.stored_weights), Mib(needs.cache), options_.sequences, context_,
+      Mib(needs.arena + needs.inputs + needs.vectors), whose, Mib(limit),
+      needs.stored_weights > limit ? ", or a machine with more memory" : "");
+}
+
+absl::Status Runner::Load(const Progress& progress) {
+  if (options_.meta) return FailedPrecondition("a runner on the meta device only plans");
+  QIAO_RETURN_IF_ERROR(programs_->Load(progress));
+  pages_ = std::make_unique<PagePool>(programs_->cache().pages);
+  return absl::OkStatus();
+}
+
+Sequence Runner::NewSequence() {
+  Sequence sequence;
+  sequence.runner_ = this;
+  return sequence;
+}
+
+absl::StatusOr<Sequence> Runner::Fork(const Sequence& sequence) {
+  Sequence copy = NewSequence();
+  copy.length_ = sequence.length_;
+  for (int32_t page : sequence.pages_) {
+    pages_->Hold(page);
+    copy.pages_.push_back(page);
+  }
+  return copy;
+}
+
+// Makes room for `tokens` more, all of it or none: pages for the new tokens, and an own copy of a last page that is
+// shared and would be written.
+absl::Status Runner::Grow(Sequence& sequence, int64_t tokens) {
+  if (sequence.length_ + tokens > context_) {
+    return ResourceExhausted("%d tokens and %d more do not fit the context of %d; allow more with --ctx",
+                             sequence.length_, tokens, context_);
+  }
+  const int64_t page_tokens = this->page_tokens();
+  std::vector<int32_t> fresh;
+  absl::Status status;
+  auto acquire = [&]() -> int32_t {
+    if (!status.ok()) return -1;
+    absl::StatusOr<int32_t> page = pages_->Acquire();
+    if (!page.ok()) {
+      status = page.status();
+      return -1;
+    }
+    fresh.push_back(*page);
+    return *page;
+  };
+  int32_t own_copy = -1;
+  const auto last = static_cast<size_t>(sequence.length_ / page_tokens);
+  if (sequence.length_ % page_tokens != 0 && pages_->holders(sequence.pages_[last]) > 1) own_copy = acquire();
+  const int64_t want = CeilDiv(sequence.length_ + tokens, page_tokens);
+  std::vector<int32_t> appended;
+  for (auto have = static_cast<int64_t>(sequence.pages_.size()); have < want && status.ok(); ++have) {
+    appended.push_back(acquire());
+  }
+  if (status.ok() && own_copy >= 0) status = programs_->CopyPage(sequence.pages_[last], own_copy);
+  if (!status.ok()) {
+    for (int32_t page : fresh) pages_->Release(page);
+    return status;
+  }
+  if (own_copy >= 0) {
+    pages_->Release(sequence.pages_[last]);
+    sequence.pages_[last] = own_copy;
+  }
+  sequence.pages_.insert(sequence.pages_.end(), appended.begin(), appended.end());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int32_t> Runner::PickBucket(int64_t rows, int64_t seqs, int64_t logit_rows) const {
+  const auto buckets = programs_->buckets();
+  for (size_t i = 0; i < buckets.size(); ++i) {
+    if (rows <= buckets[i].rows && seqs <= buckets[i].seqs && logit_rows <= buckets[i].logit_rows) {
+      return static_cast<int32_t>(i);
+    }
+  }
+  return InvalidArgument("a step of %d rows of %d sequences is more than the largest program takes (%d rows, %d sequences)",
+                         rows, seqs, buckets.back().rows, buckets.back().seqs);
+}
+
+absl::Status Runner::Step(absl::Span<const Work> work, program::StepObserver* observer) {
+  if (pages_ == nullptr) return FailedPrecondition("Load has not been called");
+  int64_t rows = 0, wanted = 0;
+  for (const Work& w : work) {
+    if (w.sequence == nullptr || w.sequence->runner_ != this || w.tokens.empty()) {
+      return InvalidArgument("a step needs sequences of this runner, with at least one token each");
+    }
+    for (int32_t id : w.tokens) {
+      if (id < 0 || id >= model_.info().vocab) {
+        return InvalidArgument("token id %d is outside the vocabulary of %d", id, model_.info().vocab);
+      }
+    }
+    rows += static_cast<int64_t>(w.tokens.size());
+    if (w.logits) wanted += options_.all_logits ? static_cast<int64_t>(w.tokens.size()) : 1;
+  }
+  QIAO_ASSIGN_OR_RETURN(int32_t bucket, PickBucket(rows, static_cast<int64_t>(work.size()), wanted));
+  const auto width = static_cast<size_t>(programs_->buckets()[static_cast<size_t>(bucket)].table_width);
+
+  // Sequences that grew give their pages back when a later one cannot, or when the step fails.
+  size_t grown = 0;
+  absl::Status status;
+  for (; grown < work.size() && status.ok(); ++grown) {
+    status = Grow(*work[grown].sequence, static_cast<int64_t>(work[grown].tokens.size()));
+  }
+  auto shrink = [&] {
+    for (size_t i = 0; i < grown; ++i) work[i].sequence->Truncate(work[i].sequence->length_);
+  };
+  if (!status.ok()) {
+    shrink();
+    return status;
+  }
+
+  for (auto* v : {&ids_, &positions_, &slots_, &q_start_, &kv_len_, &logit_index_}) v->clear();
+  table_.assign(work.size() * width, 0);
+  q_start_.push_back(0);
+  const int64_t page_tokens = this->page_tokens();
+  for (size_t i = 0; i < work.size(); ++i) {
+    const Sequence& sequence = *work[i].sequence;
+    for (size_t t = 0; t < work[i].tokens.size(); ++t) {
+      const int64_t position = sequence.length_ + static_cast<int64_t>(t);
+      const int32_t page = sequence.pages_[static_cast<size_t>(position / page_tokens)];
+      if (work[i].logits && (options_.all_logits || t + 1 == work[i].tokens.size())) {
+        logit_index_.push_back(static_cast<int32_t>(ids_.size()));
+      }
+      ids_.push_back(work[i].tokens[t]);
+      positions_.push_back(static_cast<int32_t>(position));
+      slots_.push_back(static_cast<int32_t>(page * page_tokens + position % page_tokens));
+    }
+    q_start_.push_back(static_cast<int32_t>(ids_.size()));
+    kv_len_.push_back(static_cast<int32_t>(sequence.length_ + static_cast<int64_t>(work[i].tokens.size())));
+    std::copy(sequence.pages_.begin(), sequence.pages_.end(), table_.begin() + static_cast<ptrdiff_t>(i * width));
+  }
+  program::Step step{.bucket = bucket,
+                     .ids = ids_,
+                     .positions = positions_,
+                     .slots = slots_,
+                     .q_start = q_start_,
+                     .kv_len = kv_len_,
+                     .table = table_,
+                     .logit_index = logit_index_};
+  status = programs_->Run(step, observer);
+  if (!status.ok()) {
+    shrink();
+    return status;
+  }
+  for (const Work& w : work) w.sequence->length_ += static_cast<int64_t>(w.tokens.size());
+  logit_rows_ = wanted;
+  return absl::OkStatus();
+}
+
+absl::Status Runner::Prefill(Sequence& sequence, absl::Span<const int32_t> tokens, const ChunkFn& each,
+                             program::StepObserver* observer) {
+  if (sequence.length() + static_cast<int64_t>(tokens.size()) > context_) {
+    return InvalidArgument("%d tokens do not fit: the context is %d and %d are in use; allow more with --ctx",
+                           tokens.size(), context_, sequence.length());
+  }
+  const auto chunk = static_cast<size_t>(programs_->buckets().back().rows);
+  for (size_t at = 0; at < tokens.size(); at += chunk) {
+    const size_t n = std::min(chunk, tokens.size() - at);
+    const Work work{&sequence, tokens.subspan(at, n), options_.all_logits || at + n == tokens.size()};
+    QIAO_RETURN_IF_ERROR(Step({&work, 1}, observer));
+    if (each) QIAO_RETURN_IF_ERROR(each(static_cast<int64_t>(at)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Span<const float> Runner::Logits(int64_t i) const {
+  const auto vocab = static_cast<size_t>(model_.info().vocab);
+  return programs_->Output<float>("logits").subspan(static_cast<size_t>(i) * vocab, vocab);
+}
+
+int32_t Runner::Argmax(int64_t i) const { return programs_->Output<int32_t>("argmax")[static_cast<size_t>(i)]; }
+
+}  // namespace qiao::engine

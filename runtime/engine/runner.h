@@ -1,0 +1,133 @@
+// Steps of a model over sequences: the layer between a program, which knows rows and pages, and whoever decides what to
+// generate. It keeps the caches' pages, cuts prompts into chunks and picks the bucket of each step.
+//
+//   QIAO_ASSIGN_OR_RETURN(auto runner, Runner::Plan(model, source, options));
+//   QIAO_RETURN_IF_ERROR(runner->Load(progress));
+//   Sequence sequence = runner->NewSequence();
+//   QIAO_RETURN_IF_ERROR(runner->Prefill(sequence, prompt_ids));
+//   int32_t next = runner->Argmax(0);
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "models/model.h"
+#include "runtime/base/progress.h"
+#include "runtime/base/status.h"
+#include "runtime/engine/page_pool.h"
+#include "runtime/hal/device.h"
+#include "runtime/program/program.h"
+
+namespace qiao::engine {
+
+// "f32": activations and cache in f32, the debugging mode that matches the reference implementation. "bf16": both in
+// bf16, sums in f32. INVALID_ARGUMENT lists them.
+absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name);
+
+struct RunnerOptions {
+  std::string backend = "cpu";  // NAME or NAME:INDEX
+  bool allow_fallback = false;
+  std::string fallback = "cpu";  // the host's plugin that takes what `backend` does not
+  hal::DeviceOptions device;     // options ("threads") and hooks; the fallback gets the same
+  program::Numerics numerics;
+  int64_t context = 0;        // tokens a sequence may hold; 0: the model's, at most kDefaultContext
+  int64_t page_tokens = 0;    // 0: what the device prefers, else 64
+  int32_t sequences = 1;      // at once; the cache holds `context` tokens for each
+  int32_t chunk = 512;        // rows of a step at most
+  bool all_logits = false;    // every row's logits, not only the last of each sequence
+  uint64_t memory_budget = 0; // bytes for everything that is allocated; 0: what the machine has free
+  bool meta = false;          // plan on a meta device like `backend`: nothing is allocated, nothing can run
+  static constexpr int64_t kDefaultContext = 4096;
+};
+
+class Runner;
+
+// The tokens that a sequence has in the cache. Move-only; its pages are given back when it dies. Must not outlive the
+// runner.
+class Sequence {
+ public:
+  Sequence() = default;
+  Sequence(Sequence&& other) noexcept;
+  Sequence& operator=(Sequence&& other) noexcept;
+  ~Sequence();
+  int64_t length() const { return length_; }
+  absl::Span<const int32_t> pages() const { return pages_; }
+  // Forgets the tokens from `length` on.
+  void Truncate(int64_t length);
+
+ private:
+  friend class Runner;
+  Runner* runner_ = nullptr;
+  int64_t length_ = 0;
+  std::vector<int32_t> pages_;
+};
+
+// One sequence's part of a step.
+struct Work {
+  Sequence* sequence = nullptr;
+  absl::Span<const int32_t> tokens;  // at least one; appended to the sequence
+  bool logits = true;                // of the last token (of every token with all_logits)
+};
+
+// One step at a time; not thread-safe.
+class Runner {
+ public:
+  // Opens the devices, builds and places the programs of all buckets and plans the memory, reading no weight.
+  // RESOURCE_EXHAUSTED, with the numbers, where it does not fit the budget. `model` and `source` must outlive the runner.
+  static absl::StatusOr<std::unique_ptr<Runner>> Plan(const models::Model& model, const program::TensorSource& source,
+                                                      RunnerOptions options);
+  ~Runner();
+  absl::Status Load(const Progress& progress = nullptr);
+
+  Sequence NewSequence();
+  // The same tokens in another sequence, sharing the pages; a page that both would write is copied.
+  absl::StatusOr<Sequence> Fork(const Sequence& sequence);
+
+  // One step. INVALID_ARGUMENT for ids outside the vocabulary, RESOURCE_EXHAUSTED when context or pages are used up, and
+  // then no sequence has changed.
+  absl::Status Step(absl::Span<const Work> work, program::StepObserver* observer = nullptr);
+  // Appends any number of tokens in chunks. The last step's logits are those of the last chunk; with all_logits,
+  // `each` (may be null) is called after every chunk with the index of its first token.
+  using ChunkFn = std::function<absl::Status(int64_t first_token)>;
+  absl::Status Prefill(Sequence& sequence, absl::Span<const int32_t> tokens, const ChunkFn& each = nullptr,
+                       program::StepObserver* observer = nullptr);
+
+  // Of the last step: f32 [V] and the greedy choice, of row i of those whose logits were wanted, in the order of work.
+  int64_t logit_rows() const { return logit_rows_; }
+  absl::Span<const float> Logits(int64_t i) const;
+  int32_t Argmax(int64_t i) const;
+
+  const RunnerOptions& options() const { return options_; }
+  int64_t context() const { return context_; }
+  int64_t page_tokens() const { return programs_->cache().page_tokens; }
+  const models::Model& model() const { return model_; }
+  const program::ProgramSet& programs() const { return *programs_; }
+  const hal::Device& device() const { return *devices_.front(); }
+  // Bytes that one token takes in the caches of all layers.
+  uint64_t cache_bytes_per_token() const { return cache_bytes_per_token_; }
+
+ private:
+  friend class Sequence;
+  Runner(const models::Model& model, RunnerOptions options) : model_(model), options_(std::move(options)) {}
+  absl::Status OpenDevices();
+  absl::Status CheckBudget() const;
+  absl::Status Grow(Sequence& sequence, int64_t tokens);
+  absl::StatusOr<int32_t> PickBucket(int64_t rows, int64_t seqs, int64_t logit_rows) const;
+
+  const models::Model& model_;
+  RunnerOptions options_;
+  std::vector<std::shared_ptr<const hal::Device>> devices_;
+  std::unique_ptr<program::Parameters> parameters_;
+  std::unique_ptr<program::ProgramSet> programs_;
+  std::unique_ptr<PagePool> pages_;
+  int64_t context_ = 0;
+  uint64_t cache_bytes_per_token_ = 0;
+  int64_t logit_rows_ = 0;
+  // Reused by every step.
+  std::vector<int32_t> ids_, positions_, slots_, q_start_, kv_len_, table_, logit_index_;
+};
+
+}  // namespace qiao::engine

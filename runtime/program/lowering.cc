@@ -1,0 +1,315 @@
+#include "runtime/program/lowering.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/ops/catalogue.h"
+
+namespace qiao::program {
+namespace {
+
+using ops::ArgSpec;
+using ops::kNoValue;
+using ops::Node;
+using ops::OpSpec;
+using ops::Role;
+
+// What the same place of every bucket's graph holds.
+using NodeRow = std::vector<Node>;
+
+struct Placed {
+  bool yes = false;
+  std::string why;
+  std::vector<LoweredNode> nodes;  // one a bucket
+};
+
+class Lowerer {
+ public:
+  Lowerer(const LoweringOptions& options, const CacheGeometry& cache, WeightStore& weights, int32_t pool_device)
+      : options_(options), cache_(cache), weights_(weights) {
+    result_.pool_device = pool_device;
+    pools_may_move_ = static_cast<size_t>(pool_device) + 1 < options.devices.size();
+  }
+
+  absl::StatusOr<LoweringResult> Run(const std::vector<BuiltGraph>& graphs);
+  // An operation on the caches went elsewhere than the caches: all must start again with the caches there.
+  bool pools_must_move() const { return pools_must_move_; }
+  const std::vector<std::string>& missing() const { return missing_; }
+
+ private:
+  absl::Status LayOutPools(const std::vector<BuiltGraph>& graphs);
+  absl::Status Place(NodeRow row, Tier tier);
+  absl::StatusOr<Placed> Try(const NodeRow& row, int32_t device);
+  absl::Status AddSchedule(NodeRow& row, int32_t device);
+  bool TouchesPools(const Node& node) const;
+  void Accept(Placed placed, int32_t device, Tier tier, std::string why);
+
+  const LoweringOptions& options_;
+  const CacheGeometry& cache_;
+  WeightStore& weights_;
+  LoweringResult result_;
+  std::vector<ops::ValueId> q_start_, kv_len_;
+  // The schedule that the attention of a device uses, one value a bucket; made with the first attention.
+  std::vector<std::vector<ops::ValueId>> schedules_;
+  bool pools_may_move_ = false, pools_must_move_ = false;
+  std::vector<std::string> missing_;
+};
+
+absl::Status Lowerer::LayOutPools(const std::vector<BuiltGraph>& graphs) {
+  const hal::Device& device = *options_.devices[static_cast<size_t>(result_.pool_device)];
+  for (const LayerCache& layer : cache_.layers) {
+    LoweringResult::PoolLayout layout;
+    for (const RowKind& kind : layer.kinds) {
+      qiao_row_kind row{};
+      row.struct_size = sizeof(row);
+      row.dtype = static_cast<uint32_t>(kind.dtype);
+      row.width = kind.width;
+      layout.kinds.push_back(row);
+    }
+    QIAO_ASSIGN_OR_RETURN(layout.bytes, device.ChooseCache(cache_.pages, cache_.page_tokens, absl::MakeSpan(layout.kinds)));
+    result_.pools.push_back(std::move(layout));
+  }
+  for (size_t g = 0; g < graphs.size(); ++g) {
+    ops::Graph& graph = result_.graphs[g].graph;
+    for (size_t v = 0; v < graph.values().size(); ++v) {
+      ops::Value& value = graph.value(static_cast<ops::ValueId>(v));
+      if (value.role != Role::kPool) continue;
+      const BuiltGraph::Pool& pool = graphs[g].pools[static_cast<size_t>(value.source)];
+      const qiao_row_kind& kind =
+          result_.pools[static_cast<size_t>(pool.layer)].kinds[static_cast<size_t>(pool.kind)];
+      const auto size = static_cast<int64_t>(SizeOf(static_cast<DType>(kind.dtype)));
+      value.tensor.stride[0] = static_cast<int64_t>(kind.page_stride) / size;
+      value.tensor.stride[1] = static_cast<int64_t>(kind.row_stride) / size;
+    }
+  }
+  return absl::OkStatus();
+}
+
+bool Lowerer::TouchesPools(const Node& node) const {
+  const ops::Graph& graph = result_.graphs.front().graph;
+  return std::any_of(node.args.begin(), node.args.end(), [&](ops::ValueId id) {
+    return id != kNoValue && graph.value(graph.root(id)).role == Role::kPool;
+  });
+}
+
+absl::StatusOr<Placed> Lowerer::Try(const NodeRow& row, int32_t device_index) {
+  const auto& device = options_.devices[static_cast<size_t>(device_index)];
+  Placed placed;
+  for (size_t g = 0; g < row.size(); ++g) {
+    const Node& node = row[g];
+    const ops::Graph& graph = result_.graphs[g].graph;
+    const OpSpec* spec = ops::Find(node.op);
+    if (spec == nullptr) return Internal("%s: operation %d is not in the catalogue", node.name, node.op);
+    LoweredNode lowered;
+    lowered.node = node;
+    lowered.device = device_index;
+    lowered.tensors = graph.Tensors(node);
+    const std::vector<ArgSpec> args = spec->args(node.params.data());
+    for (size_t a = 0; a < args.size() && a < node.args.size(); ++a) {
+      if (!args[a].weight || node.args[a] == kNoValue) continue;
+      // The activation that a weight meets is the operation's first argument.
+      QIAO_ASSIGN_OR_RETURN(int32_t index,
+                            weights_.Choose(device, node.op, node.params, static_cast<uint32_t>(a),
+                                            lowered.tensors[0].dtype, graph.value(node.args[a]).source));
+      const qiao_weight_choice& choice = weights_.stored(index).choice;
+      if (choice.activation != lowered.tensors[0].dtype && lowered.tensors[0].dtype != QIAO_I32) {
+        placed.why = absl::StrFormat("%s wants %s activations for %s, which this numerics mode does not give",
+                                     device->name(), Name(static_cast<DType>(choice.activation)),
+                                     graph.value(node.args[a]).name);
+        return placed;
+      }
+      lowered.tensors[a] = weights_.Describe(index);
+      lowered.weights.push_back(index);
+    }
+    qiao_op_call call{};
+    call.struct_size = sizeof(call);
+    call.op = node.op;
+    call.params = node.params.data();
+    call.argument_count = static_cast<uint32_t>(lowered.tensors.size());
+    call.argument = lowered.tensors.data();
+    QIAO_RETURN_IF_ERROR(Annotate(spec->check(call), node.name));
+    QIAO_ASSIGN_OR_RETURN(hal::Support support, device->Supports(call));
+    placed.why = support.why;
+    if (!support.yes) return placed;
+    placed.nodes.push_back(std::move(lowered));
+  }
+  placed.yes = true;
+  return placed;
+}
+
+void Lowerer::Accept(Placed placed, int32_t device, Tier tier, std::string why) {
+  const LoweredNode& first = placed.nodes.front();
+  qiao_op_call call{};
+  call.op = first.node.op;
+  call.params = first.node.params.data();
+  call.argument_count = static_cast<uint32_t>(first.tensors.size());
+  call.argument = first.tensors.data();
+  PlacementRow report{.name = first.node.name,
+                      .op = std::string(ops::OpName(first.node.op)),
+                      .device = options_.devices[static_cast<size_t>(device)]->name(),
+                      .shapes = ops::ToString(call),
+                      .tier = tier,
+                      .why = std::move(why)};
+  result_.placement.push_back(std::move(report));
+  for (size_t g = 0; g < placed.nodes.size(); ++g) {
+    LoweredNode& node = placed.nodes[g];
+    node.tier = tier;
+    for (int32_t index : node.weights) weights_.Use(index);
+    result_.graphs[g].nodes.push_back(std::move(node));
+  }
+}
+
+// The attention of a device that wants a schedule gets one, made once a step from the first attention's shapes.
+absl::Status Lowerer::AddSchedule(NodeRow& row, int32_t device) {
+  constexpr size_t kScheduleArg = 7;
+  std::vector<ops::ValueId>& made = schedules_[static_cast<size_t>(device)];
+  if (made.empty()) {
+    NodeRow schedule;
+    for (size_t g = 0; g < row.size(); ++g) {
+      ops::Graph& graph = result_.graphs[g].graph;
+      const auto tensors = graph.Tensors(row[g]);
+      qiao_attention_schedule_params params{};
+      params.heads = static_cast<int32_t>(tensors[0].dim[1]);
+      params.rows = static_cast<int32_t>(tensors[0].dim[0]);
+      params.page_tokens = static_cast<int32_t>(tensors[2].dim[1]);
+      params.kv_bound = static_cast<int32_t>(tensors[6].dim[1] * tensors[2].dim[1]);
+      Node node{.name = "attention_schedule", .op = QIAO_OP_ATTENTION_SCHEDULE, .params = ops::Params(params), .args = {}};
+      node.args = {q_start_[g], kv_len_[g]};
+      qiao_tensor out = ops::MakeTensor(DType::kU8, {0});
+      out.layout = QIAO_LAYOUT_OPAQUE;
+      auto described = graph.Tensors(node);
+      described.push_back(out);
+      qiao_op_call call{};
+      call.struct_size = sizeof(call);
+      call.op = node.op;
+      call.params = node.params.data();
+      call.argument_count = 3;
+      call.argument = described.data();
+      QIAO_ASSIGN_OR_RETURN(uint64_t bytes, options_.devices[static_cast<size_t>(device)]->OutputBytes(call));
+      ops::ValueId value = kNoValue;
+      if (bytes > 0) {
+        value = graph.AddActivation("attention_schedule", DType::kU8, {static_cast<int64_t>(bytes)}, QIAO_LIVE_ALL);
+        graph.value(value).tensor.layout = QIAO_LAYOUT_OPAQUE;
+        node.args.push_back(value);
+        schedule.push_back(std::move(node));
+      }
+      made.push_back(value);
+    }
+    if (!schedule.empty()) {
+      if (schedule.size() != row.size()) return Internal("a schedule for some buckets and not for others");
+      QIAO_ASSIGN_OR_RETURN(Placed placed, Try(schedule, device));
+      if (!placed.yes) {
+        return Internal("%s states a size for attention_schedule but does not support it: %s",
+                        options_.devices[static_cast<size_t>(device)]->name(), placed.why);
+      }
+      Accept(std::move(placed), device, Tier::kNative, "");
+    }
+  }
+  for (size_t g = 0; g < row.size(); ++g) row[g].args[kScheduleArg] = made[g];
+  return absl::OkStatus();
+}
+
+absl::Status Lowerer::Place(NodeRow row, Tier tier) {
+  const Node& first = row.front();
+  const OpSpec* spec = ops::Find(first.op);
+  if (spec == nullptr) return Internal("%s: operation %d is not in the catalogue", first.name, first.op);
+  const bool pools = TouchesPools(first);
+  std::string why_not;
+  for (int32_t d = 0; d < static_cast<int32_t>(options_.devices.size()); ++d) {
+    QIAO_ASSIGN_OR_RETURN(Placed placed, Try(row, d));
+    if (placed.yes && pools && d != result_.pool_device) {
+      placed.yes = false;
+      placed.why = "shares its cache with an operation that the device does not support";
+    }
+    if (placed.yes && first.op == QIAO_OP_LATENT_ATTENTION) {
+      // Whether attention is supported does not depend on the schedule, so it is made when it is known to run here.
+      QIAO_RETURN_IF_ERROR(AddSchedule(row, d));
+      QIAO_ASSIGN_OR_RETURN(placed, Try(row, d));
+      if (!placed.yes) return Internal("%s refuses attention with its own schedule: %s", options_.devices[static_cast<size_t>(d)]->name(), placed.why);
+    }
+    if (placed.yes) {
+      Accept(std::move(placed), d, d == 0 ? tier : Tier::kFallback, d == 0 ? "" : why_not);
+      return absl::OkStatus();
+    }
+    if (d == 0) why_not = placed.why;
+    // Its parts may still run here.
+    if (spec->decompose != nullptr) {
+      std::vector<NodeRow> parts;
+      for (size_t g = 0; g < row.size(); ++g) {
+        ops::Graph& graph = result_.graphs[g].graph;
+        const size_t before = graph.nodes().size();
+        QIAO_RETURN_IF_ERROR(Annotate(spec->decompose(row[g], graph), row[g].name));
+        std::vector<Node> nodes = graph.TakeNodes(before);
+        if (parts.empty()) parts.resize(nodes.size());
+        if (parts.size() != nodes.size()) return Internal("%s: buckets decompose differently", row[g].name);
+        for (size_t n = 0; n < nodes.size(); ++n) parts[n].push_back(std::move(nodes[n]));
+      }
+      for (NodeRow& part : parts) QIAO_RETURN_IF_ERROR(Place(std::move(part), Tier::kDecomposed));
+      return absl::OkStatus();
+    }
+    if (pools && d == result_.pool_device && pools_may_move_) {
+      pools_must_move_ = true;
+      return absl::OkStatus();
+    }
+  }
+  const auto tensors = result_.graphs.front().graph.Tensors(first);
+  qiao_op_call call{};
+  call.op = first.op;
+  call.params = first.params.data();
+  call.argument_count = static_cast<uint32_t>(tensors.size());
+  call.argument = tensors.data();
+  missing_.push_back(absl::StrFormat("%s: %s: %s", first.name, ops::ToString(call),
+                                     why_not.empty() ? "no reason given" : why_not));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LoweringResult> Lowerer::Run(const std::vector<BuiltGraph>& graphs) {
+  schedules_.resize(options_.devices.size());
+  for (const BuiltGraph& built : graphs) {
+    LoweredGraph& lowered = result_.graphs.emplace_back();
+    lowered.graph = built.graph;
+    lowered.graph.TakeNodes(0);
+    q_start_.push_back(built.inputs[static_cast<size_t>(StepInput::kQStart)]);
+    kv_len_.push_back(built.inputs[static_cast<size_t>(StepInput::kKvLen)]);
+  }
+  QIAO_RETURN_IF_ERROR(LayOutPools(graphs));
+  const size_t count = graphs.front().graph.nodes().size();
+  for (size_t n = 0; n < count; ++n) {
+    NodeRow row;
+    for (const BuiltGraph& built : graphs) {
+      if (built.graph.nodes().size() != count || built.graph.nodes()[n].op != graphs.front().graph.nodes()[n].op) {
+        return Internal("the graphs of two buckets differ at node %d", n);
+      }
+      row.push_back(built.graph.nodes()[n]);
+    }
+    QIAO_RETURN_IF_ERROR(Place(std::move(row), Tier::kNative));
+    if (pools_must_move_) break;
+  }
+  return std::move(result_);
+}
+
+}  // namespace
+
+absl::StatusOr<LoweringResult> Lower(std::vector<BuiltGraph> graphs, const LoweringOptions& options,
+                                     const CacheGeometry& cache, WeightStore& weights) {
+  if (graphs.empty() || options.devices.empty()) return Internal("nothing to lower");
+  for (int32_t pool_device = 0; pool_device < static_cast<int32_t>(options.devices.size()); ++pool_device) {
+    Lowerer lowerer(options, cache, weights, pool_device);
+    weights.ClearUse();
+    absl::StatusOr<LoweringResult> result = lowerer.Run(graphs);
+    if (!result.ok()) return result.status();
+    if (lowerer.pools_must_move()) continue;
+    if (lowerer.missing().empty()) return result;
+    std::string list;
+    for (const std::string& line : lowerer.missing()) absl::StrAppendFormat(&list, "\n  %s", line);
+    const bool fallback = options.devices.size() > 1;
+    return Unimplemented("%s does not support %d operations of this model%s:%s", options.devices.front()->name(),
+                         lowerer.missing().size(),
+                         fallback ? ", and neither does the fallback"
+                                  : "; allow fallback to the host (--allow-fallback) to run them there",
+                         list);
+  }
+  return Internal("placement found no device for the caches");
+}
+
+}  // namespace qiao::program
