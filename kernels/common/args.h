@@ -28,6 +28,18 @@ struct KernelCall {
   bool has(int i) const { return tensor[i].dtype != QIAO_DTYPE_NONE && pointer[i] != nullptr; }
 };
 
+// linear takes rows [T,K] as short for [T,1,K]: the same description with the dimension written out. An absent argument
+// stays absent.
+inline qiao_tensor WithBatch(qiao_tensor t) {
+  if (t.rank != 2) return t;
+  t.rank = 3;
+  t.dim[2] = t.dim[1];
+  t.stride[2] = t.stride[1];
+  t.dim[1] = 1;
+  t.stride[1] = 0;
+  return t;
+}
+
 // The live rows of argument i; `ends` and `experts` for QIAO_LIVE_ROUTED.
 inline int64_t LiveRows(const KernelCall& call, int i, const int64_t* ends = nullptr, int64_t experts = 0) {
   const qiao_tensor& t = call.tensor[i];

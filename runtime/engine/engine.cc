@@ -236,6 +236,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     runner.memory_budget = options.memory_budget;
     if (options.threads > 0) runner.device.options["threads"] = std::to_string(options.threads);
     runner.device.hooks = Hooks(options);
+    runner.fallback_device = runner.device;
     absl::StatusOr<program::Numerics> numerics = engine::ParseNumerics(options.numerics);
     if (!numerics.ok()) return Public(numerics.status());
     runner.numerics = *numerics;

@@ -54,7 +54,7 @@ absl::Status Runner::OpenDevices() {
   QIAO_ASSIGN_OR_RETURN(auto device, hal::Device::Open(options_.backend, options_.device, &ops::DescribeCall));
   devices_.push_back(std::move(device));
   if (options_.allow_fallback && options_.fallback != options_.backend) {
-    QIAO_ASSIGN_OR_RETURN(auto host, hal::Device::Open(options_.fallback, options_.device, &ops::DescribeCall));
+    QIAO_ASSIGN_OR_RETURN(auto host, hal::Device::Open(options_.fallback, options_.fallback_device, &ops::DescribeCall));
     devices_.push_back(std::move(host));
   }
   if (options_.meta) {

@@ -31,7 +31,8 @@ struct RunnerOptions {
   std::string backend = "cpu";  // NAME or NAME:INDEX
   bool allow_fallback = false;
   std::string fallback = "cpu";  // the host's plugin that takes what `backend` does not
-  hal::DeviceOptions device;     // options ("threads") and hooks; the fallback gets the same
+  hal::DeviceOptions device;           // of `backend`: options and hooks
+  hal::DeviceOptions fallback_device;  // of the fallback
   program::Numerics numerics;
   int64_t context = 0;        // tokens a sequence may hold; 0: the model's, at most kDefaultContext
   int64_t page_tokens = 0;    // 0: what the device prefers, else 64

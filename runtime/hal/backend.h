@@ -16,9 +16,9 @@ namespace qiao::hal {
 class Backend {
  public:
   // NAME ("cpu") is looked up in QIAO_BACKEND_PATH (colon-separated folders), then beside the running program
-  // (../lib, ../lib/qiao, ./), then beside libqiao_engine.so (qiao/, ./), then where Qiao was configured to be
-  // installed; a string with a slash is a file. Errors say
-  // every place that was tried, what dlopen said, or which ABI version the plugin has.
+  // (../lib, ../lib/qiao, ./), then beside libqiao_engine.so (qiao/, ./), then where Qiao was configured to
+  // be installed; a string with a slash is a file. Errors say every place that was tried, what dlopen said,
+  // or which ABI version the plugin has.
   static absl::StatusOr<std::shared_ptr<const Backend>> Load(std::string_view name_or_path);
   // A table that is part of this process (the meta device, tests). Must outlive the backend.
   static absl::StatusOr<std::shared_ptr<const Backend>> FromTable(const qiao_backend* table,

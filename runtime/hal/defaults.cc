@@ -11,16 +11,13 @@
 #include "runtime/base/dtype.h"
 #include "runtime/base/floats.h"
 #include "runtime/hal/device.h"
+#include "runtime/hal/device_state.h"
 
 namespace qiao::hal {
 namespace {
 
 // Weights travel through host memory in chunks of about this size.
 constexpr uint64_t kChunkBytes = 4 << 20;
-
-struct Error : qiao_error {
-  Error() : qiao_error{} { struct_size = sizeof(qiao_error); }
-};
 
 std::string DTypeName(uint32_t dtype) { return std::string(Name(static_cast<DType>(dtype))); }
 

@@ -1,5 +1,5 @@
 // What a device keeps beside its handle: the embedder's hooks, plans by signature, the last launches, and the
-// fault that ended it. Inside runtime/hal only.
+// fault that ended it; and the error that every call of the table may fill. Inside runtime/hal only.
 #pragma once
 
 #include <array>
@@ -13,6 +13,16 @@
 #include "runtime/hal/device.h"
 
 namespace qiao::hal {
+
+// The message is left as it is but for its first byte: an error is made for every call and read for few.
+struct Error : qiao_error {
+  Error() {
+    struct_size = sizeof(qiao_error);
+    code = QIAO_OK;
+    vendor_code = 0;
+    message[0] = '\0';
+  }
+};
 
 // The last launches of all streams, for errors: asynchronous faults surface late, and the culprit is among
 // these. Recording takes no lock and allocates nothing. A reader may see a launch that is being replaced as

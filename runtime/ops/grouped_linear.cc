@@ -50,7 +50,8 @@ Case Make(uint64_t seed, DType act, const std::vector<int64_t>& ends, int64_t bu
   const auto experts = static_cast<int64_t>(ends.size());
   CaseBuilder b(GroupedLinearSpec(),
                 absl::StrFormat("R=%d/%d,E=%d,N=%d,K=%d,%s,%s", ends.back(), bucket, experts, n, k,
-                                x_block ? "f8 x" : Name(act), FormName(form)),
+                                x_block ? absl::StrFormat("f8 x to %s", Name(act)) : std::string(Name(act)),
+                                FormName(form)),
                 Params(qiao_grouped_linear_params{}), seed);
   if (x_block) {
     b.QuantisedRows({bucket, k}, x_block, QIAO_LIVE_ROUTED);

@@ -65,8 +65,9 @@ Case Make(uint64_t seed, DType act, const Shape& s, const WeightForm& form, bool
   qiao_linear_params p{};
   p.w_transposed = transposed;
   const DType out = e.wide_output ? DType::kF32 : act;
-  std::string name = absl::StrFormat("T=%d/%d,B=%d,N=%d,K=%d,%s,%s", s.rows, s.bucket, s.heads, s.n, s.k,
-                                     e.x_block ? "f8 x" : Name(act), FormName(form));
+  std::string name = absl::StrFormat(
+      "T=%d/%d,B=%d,N=%d,K=%d,%s,%s", s.rows, s.bucket, s.heads, s.n, s.k,
+      e.x_block ? absl::StrFormat("f8 x to %s", Name(out)) : std::string(Name(act)), FormName(form));
   for (const auto& [on, text] : {std::pair(transposed, ",transposed"), std::pair(e.bias, ",bias"),
                                  std::pair(e.residual, ",residual"), std::pair(out != act, ",f32 out")}) {
     if (on) name += text;

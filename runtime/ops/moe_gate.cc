@@ -57,9 +57,9 @@ Case Make(uint64_t seed, int32_t live, int64_t bucket, int64_t experts, const Ro
           bool ties) {
   const qiao_moe_gate_params p = ParamsOf(routing);
   CaseBuilder b(MoeGateSpec(),
-                absl::StrFormat("T=%d/%d,E=%d,k=%d,%s,groups=%d/%d%s%s", live, bucket, experts, p.k,
+                absl::StrFormat("T=%d/%d,E=%d,k=%d,%s,groups=%d/%d,mask=%g%s%s", live, bucket, experts, p.k,
                                 p.score == QIAO_SCORE_SOFTMAX ? "softmax" : "sigmoid", p.topk_group, p.groups,
-                                bias ? ",bias" : "", ties ? ",ties" : ""),
+                                p.mask_value, bias ? ",bias" : "", ties ? ",ties" : ""),
                 Params(p), seed);
   std::vector<float> biases(bias ? static_cast<size_t>(experts) : 0);
   for (float& v : biases) v = static_cast<float>(0.2 * b.random().Normal());

@@ -1,5 +1,5 @@
-# What `cmake --install` lays down: the public headers, libqiao_engine.so, the plugins (installed where they are made, by
-# qiao_backend), the command, and the package that find_package(qiao) reads. It offers
+# What `cmake --install` lays down: the public headers, libqiao_engine.so, and the package that find_package(qiao) reads (the
+# plugins and the command are installed where they are made). It offers
 #   qiao::engine    the library behind qiao/engine.h, for programs that run models
 #   qiao::headers   the headers alone, for plugins
 include(GNUInstallDirs)
@@ -20,9 +20,6 @@ install(TARGETS qiao_headers qiao_engine EXPORT qiao_targets
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/qiao DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-if(TARGET infer)
-  install(TARGETS infer RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-endif()
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/qiao)
 install(EXPORT qiao_targets FILE qiao-targets.cmake NAMESPACE qiao:: DESTINATION ${package})

@@ -64,6 +64,7 @@ typedef struct qiao_capture qiao_capture;
 
 /* ---- opening ---- */
 
+/* "threads" is given to every backend: one without host threads passes over it. All other keys are the backend's own. */
 typedef struct qiao_option {
   const char* key;
   const char* value;

@@ -122,6 +122,7 @@ inline Options& Options::Text(const char* key, std::string& value, std::vector<s
 
 inline Status Options::Finish() const {
   for (const auto& [key, value] : given_) {
+    if (key == "threads") continue;  // for every backend; this one has no host threads
     if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
     std::string list;
     for (const std::string& k : known_) list += (list.empty() ? "" : ", ") + k;

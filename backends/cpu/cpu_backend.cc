@@ -1,0 +1,193 @@
+// The backend of the vectorised host kernels (kernels/cpu). Memory is the host's and weights stay in the
+// mapped files. Streams are synchronous: a launch returns when its work is done. Streams of one device share
+// its threads and take turns at them, loop by loop.
+//
+// Device options:
+//   threads  how many threads work on a launch, the caller included; 0 (the default) is AvailableCpus()
+//   isa      the best instruction set that may be used: auto (the default), scalar, neon, sse4, avx2, avx512.
+//   Without
+//            it the environment's QIAO_CPU_ISA is taken.
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <qiao/backend.hpp>
+#include <string>
+#include <utility>
+
+#include "backends/cpu/machine.h"
+#include "kernels/cpu/kernel.h"
+#include "kernels/cpu/support.h"
+#include "runtime/base/threads.h"
+
+namespace qiao::cpu_backend {
+namespace {
+
+using namespace qiao::plugin;
+using kernels::cpu::Isa;
+
+constexpr uint64_t kHugePage = 2 << 20;
+
+class CpuKernel : public Kernel {
+ public:
+  CpuKernel(const qiao_op_call& call, const kernels::cpu::OpKernel& op, Isa isa, ThreadPool& pool)
+      : pool_(pool) {
+    copied_ = CallCopy::Make(call, call_);
+    function_ = op.select(isa);
+    workspace_ = op.workspace(call, pool.size());
+    name_ = std::string("cpu_") + op.name + "_" + std::string(Name(isa));
+  }
+  const Status& copied() const { return copied_; }
+
+  void Info(qiao_plan_info& info) const override {
+    info.flags = QIAO_PLAN_ROW_INVARIANT;
+    info.workspace_bytes = workspace_;
+    SetName(info, name_);
+  }
+
+  Status Launch(Stream&, const qiao_launch& launch) const override {
+    kernels::KernelCall call;
+    call.params = call_.params();
+    call.tensor = call_.tensors().data();
+    call.pointer = launch.argument;
+    call.batch = launch.batch;
+    call.workspace = launch.workspace;
+    function_(call, pool_);
+    return Ok();
+  }
+
+ private:
+  ThreadPool& pool_;
+  kernels::cpu::Kernel function_;
+  uint64_t workspace_;
+  std::string name_;
+  CallCopy call_;
+  Status copied_;
+};
+
+class CpuOperation : public Operation {
+ public:
+  CpuOperation(const kernels::cpu::OpKernel& op, Isa isa, ThreadPool& pool)
+      : op_(op), isa_(isa), pool_(pool) {}
+
+  Answer Support(const qiao_op_call& call) const override {
+    std::string why;
+    if (!op_.supports(call, &why)) return Answer::No(std::move(why));
+    return Answer::Yes(std::string("cpu_") + op_.name + "_" + std::string(Name(isa_)));
+  }
+
+  std::unique_ptr<Kernel> Prepare(const qiao_op_call& call, Status& status) const override {
+    auto kernel = std::make_unique<CpuKernel>(call, op_, isa_, pool_);
+    status = kernel->copied();
+    return kernel;
+  }
+
+ private:
+  const kernels::cpu::OpKernel& op_;
+  Isa isa_;
+  ThreadPool& pool_;
+};
+
+class CpuDevice : public HostDevice {
+ public:
+  CpuDevice(Host host, int threads, std::optional<Isa> cap)
+      : HostDevice(std::move(host)), cap_(cap), isa_(kernels::cpu::BestIsa(cap)), pool_(threads) {
+    for (const OpInfo& op : kOps) {
+      if (const kernels::cpu::OpKernel* kernel = kernels::cpu::FindKernel(op.id)) {
+        registry().Add<CpuOperation>(op.id, *kernel, isa_, pool_);
+      }
+    }
+  }
+
+  static uint32_t Count(std::string&) { return 1; }
+
+  static Status Open(uint32_t, Host host, std::unique_ptr<Device>& out) {
+    int64_t threads = 0;
+    std::string isa = "auto";
+    const char* environment = std::getenv("QIAO_CPU_ISA");
+    Options options(host);
+    options.Integer("threads", threads, 0, 4096)
+        .Text("isa", isa, {"auto", "scalar", "neon", "sse4", "avx2", "avx512"});
+    QIAO_PLUGIN_RETURN_IF_ERROR(options.Finish());
+    if (isa == "auto" && environment && *environment) isa = environment;
+    const std::optional<Isa> cap = kernels::cpu::ParseIsa(isa);
+    if (!cap && isa != "auto") {
+      return InvalidArgument("QIAO_CPU_ISA = \"" + isa +
+                             "\" is not one of auto, scalar, neon, sse4, avx2, avx512");
+    }
+    out = std::make_unique<CpuDevice>(std::move(host), static_cast<int>(threads), cap);
+    return Ok();
+  }
+
+  Status Properties(qiao_device_properties& properties) override {
+    const Memory memory = ReadMemory();
+    properties.flags = QIAO_DEVICE_UNIFIED;
+    properties.memory_bytes = memory.total;
+    properties.memory_free_bytes = memory.free;
+    properties.alignment = alignment();
+    properties.threads = static_cast<uint32_t>(pool_.size());
+    SetText(properties.name, Format("%s (%d threads)", CpuName().c_str(), pool_.size()));
+    std::string text = "instructions: " + std::string(Name(isa_));
+    if (const std::string why = WhyNotBetter(isa_, cap_); !why.empty()) text += "\nnot used: " + why;
+    text += Format("\nthreads: %d", pool_.size());
+    if (const std::string caches = CacheSizes(); !caches.empty()) text += "\ncaches: " + caches;
+    const std::string huge = HugePageMode();
+    text += "\nhuge pages: ";
+    text += huge.empty() ? "unknown to this kernel" : "transparent, " + huge;
+    SetText(properties.description, text);
+    return Ok();
+  }
+
+  // Large memory begins on a huge page and asks for more of them: weights and caches are walked from end to
+  // end, and small pages would cost a table walk every 4 KiB.
+  Status Allocate(uint64_t bytes, void** out) override {
+    const bool large = bytes >= kHugePage;
+    QIAO_PLUGIN_RETURN_IF_ERROR(AllocateAligned(bytes, large ? kHugePage : alignment(), out));
+#if defined(__linux__)
+    // A refusal costs speed only.
+    if (large) (void)::madvise(*out, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+    return Ok();
+  }
+
+  // Every supported weight is multiplied as it lies in the file.
+  Status ChooseWeight(const qiao_weight_request& request, qiao_weight_choice& choice) override {
+    if (request.piece_count == 0) return InvalidArgument("weight_choose: a weight without pieces");
+    const qiao_piece& first = request.piece[0];
+    std::string why;
+    if (!kernels::cpu::SupportsWeight(first.dtype, first.scheme, QIAO_LAYOUT_PIECES, first.block, &why)) {
+      return Unimplemented(OpName(request.op) + ": " + why);
+    }
+    for (uint32_t i = 1; i < request.piece_count; ++i) {
+      const qiao_piece& piece = request.piece[i];
+      const bool same_block = first.scheme != QIAO_SCHEME_BLOCK ||
+                              (piece.block[0] == first.block[0] && piece.block[1] == first.block[1]);
+      if (piece.dtype != first.dtype || piece.scheme != first.scheme || !same_block) {
+        return Unimplemented(OpName(request.op) +
+                             Format(": piece %u has another dtype or scale block than piece 0", i));
+      }
+    }
+    choice.dtype = first.dtype;
+    choice.scheme = first.scheme;
+    choice.layout = QIAO_LAYOUT_PIECES;
+    choice.block[0] = first.block[0];
+    choice.block[1] = first.block[1];
+    choice.activation = request.activation;
+    choice.bytes = 0;
+    choice.alignment = alignment();
+    choice.error = 0;
+    SetText(choice.why, "stays mapped: decoded in registers, or once for each panel of 16 rows");
+    return Ok();
+  }
+
+ private:
+  std::optional<Isa> cap_;
+  Isa isa_;
+  ThreadPool pool_;
+};
+
+}  // namespace
+}  // namespace qiao::cpu_backend
+
+QIAO_DEFINE_BACKEND(qiao::cpu_backend::CpuDevice, "cpu", "0.1.0", "Qiao")

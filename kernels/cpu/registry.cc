@@ -1,0 +1,44 @@
+#include <array>
+
+#include "kernels/cpu/kernel.h"
+#include "kernels/cpu/ops.h"
+#include "kernels/cpu/support.h"
+
+namespace qiao::kernels::cpu {
+namespace {
+
+uint64_t None(const qiao_op_call&, int) { return 0; }
+
+constexpr std::array<OpKernel, 18> kKernels{{
+    {QIAO_OP_EMBEDDING, "embedding", SupportsEmbedding, None, SelectEmbedding},
+    {QIAO_OP_RMSNORM, "rmsnorm", SupportsRmsNorm, None, SelectRmsNorm},
+    {QIAO_OP_LINEAR, "linear", SupportsLinear, LinearWorkspace, SelectLinear},
+    {QIAO_OP_GROUPED_LINEAR, "grouped_linear", SupportsGroupedLinear, GroupedLinearWorkspace,
+     SelectGroupedLinear},
+    {QIAO_OP_MOE_GATE, "moe_gate", SupportsMoeGate, MoeGateWorkspace, SelectMoeGate},
+    {QIAO_OP_MOE_PERMUTE, "moe_permute", SupportsMoePermute, MoePermuteWorkspace, SelectMoePermute},
+    {QIAO_OP_MOE_COMBINE, "moe_combine", SupportsMoeCombine, None, SelectMoeCombine},
+    {QIAO_OP_SWIGLU, "swiglu", SupportsSwiGlu, None, SelectSwiGlu},
+    {QIAO_OP_ROPE_TABLE, "rope_table", SupportsRopeTable, None, SelectRopeTable},
+    {QIAO_OP_ROPE, "rope", SupportsRope, None, SelectRope},
+    {QIAO_OP_KV_WRITE, "kv_write", SupportsKvWrite, None, SelectKvWrite},
+    {QIAO_OP_ATTENTION_SCHEDULE, "attention_schedule", SupportsAttentionSchedule, None,
+     SelectAttentionSchedule},
+    {QIAO_OP_LATENT_ATTENTION, "latent_attention", SupportsLatentAttention, LatentAttentionWorkspace,
+     SelectLatentAttention},
+    {QIAO_OP_GATHER_ROWS, "gather_rows", SupportsGatherRows, None, SelectGatherRows},
+    {QIAO_OP_ADD, "add", SupportsAdd, None, SelectAdd},
+    {QIAO_OP_CAST, "cast", SupportsCast, None, SelectCast},
+    {QIAO_OP_QUANTISE, "quantise", SupportsQuantise, None, SelectQuantise},
+    {QIAO_OP_ARGMAX, "argmax", SupportsArgMax, None, SelectArgMax},
+}};
+
+}  // namespace
+
+const OpKernel* FindKernel(uint32_t op) {
+  for (const OpKernel& kernel : kKernels)
+    if (kernel.op == op) return &kernel;
+  return nullptr;
+}
+
+}  // namespace qiao::kernels::cpu
