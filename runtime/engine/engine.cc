@@ -91,6 +91,11 @@ absl::StatusOr<std::vector<int32_t>> Engine::Impl::PromptIds(const GenerateReque
       return FailedPrecondition("%s: has no tokenizer.json, so a prompt must be given as token ids", folder->path);
     }
     QIAO_ASSIGN_OR_RETURN(ids, folder->tokenizer->Encode(request.prompt, !request.rendered));
+    // DeepSeek's tokenizer.json puts nothing before a text and leaves that to add_bos_token.
+    const std::optional<int32_t> bos = folder->tokenizer->bos_id();
+    if (!request.rendered && folder->tokenizer->add_bos_token() && bos && (ids.empty() || ids.front() != *bos)) {
+      ids.insert(ids.begin(), *bos);
+    }
   }
   // A model needs something to continue: an empty prompt begins a text.
   if (ids.empty()) {

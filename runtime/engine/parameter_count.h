@@ -11,7 +11,7 @@ namespace qiao::engine {
 struct ParameterCount {
   uint64_t stored = 0;  // all tensors of a complete checkpoint
   uint64_t unique = 0;  // without the MTP layers' copies of embedding and head
-  uint64_t active = 0;  // one token's share: chosen experts, one row of the embedding, no MTP
+  uint64_t active = 0;  // one token's share: chosen experts, embedding and head whole, no MTP
   std::map<models::Part, uint64_t> by_part;
 };
 

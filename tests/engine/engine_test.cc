@@ -1,0 +1,237 @@
+// The public API, as an embedder sees it.
+#include <qiao/engine.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <thread>
+
+namespace qiao {
+namespace {
+
+using testing::HasSubstr;
+
+EngineOptions Demo() {
+  EngineOptions options;
+  options.model = QIAO_MODELS "/demo";
+  options.context = 512;
+  return options;
+}
+
+std::unique_ptr<Engine> Loaded(const EngineOptions& options) {
+  auto engine = Engine::Load(options);
+  EXPECT_TRUE(engine.ok()) << engine.status().message();
+  return engine.ok() ? *std::move(engine) : nullptr;
+}
+
+GenerateRequest Ask(const std::string& prompt, int64_t tokens) {
+  GenerateRequest request;
+  request.prompt = prompt;
+  request.max_tokens = tokens;
+  return request;
+}
+
+TEST(Engine, GeneratesAndStreamsTheSameText) {
+  auto engine = Loaded(Demo());
+  std::string streamed;
+  std::vector<int32_t> ids;
+  auto result = engine->Generate(Ask("SQLite is a", 24), [&](const Token& token) {
+    streamed += token.text;
+    if (token.id >= 0) ids.push_back(token.id);
+    EXPECT_LE(token.logprob, 0);
+    return true;
+  });
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_EQ(streamed, result->text);
+  EXPECT_EQ(ids, result->ids);
+  EXPECT_EQ(result->finish, Finish::kLength);
+  EXPECT_EQ(result->ids.size(), 24u);
+  EXPECT_GT(result->prompt_tokens, 1);
+  auto again = engine->Generate(Ask("SQLite is a", 24), nullptr);
+  EXPECT_EQ(again->text, result->text) << "greedy is deterministic";
+  EXPECT_EQ(engine->Detokenize(result->ids).ok(), true);
+}
+
+TEST(Engine, TwoEnginesInOneProcessDoNotDisturbEachOther) {
+  EngineOptions f32 = Demo();
+  f32.numerics = "f32";
+  f32.backend = "reference";
+  auto a = Loaded(Demo()), b = Loaded(f32);
+  const std::string alone_a = a->Generate(Ask("The function returns", 12), nullptr)->text;
+  const std::string alone_b = b->Generate(Ask("In the beginning", 12), nullptr)->text;
+  std::string together_a, together_b;
+  std::thread ta([&] { together_a = a->Generate(Ask("The function returns", 12), nullptr)->text; });
+  std::thread tb([&] { together_b = b->Generate(Ask("In the beginning", 12), nullptr)->text; });
+  ta.join();
+  tb.join();
+  EXPECT_EQ(together_a, alone_a);
+  EXPECT_EQ(together_b, alone_b);
+}
+
+TEST(Engine, StopsAtStopStringsAndShowsNothingOfThem) {
+  auto engine = Loaded(Demo());
+  const std::string all = engine->Generate(Ask("SQLite is a", 24), nullptr)->text;
+  ASSERT_GT(all.size(), 20u);
+  GenerateRequest request = Ask("SQLite is a", 24);
+  request.stop = {all.substr(10, 6)};
+  std::string streamed;
+  auto result = engine->Generate(request, [&](const Token& token) {
+    streamed += token.text;
+    return true;
+  });
+  EXPECT_EQ(result->finish, Finish::kStop);
+  EXPECT_EQ(result->text, all.substr(0, all.find(request.stop[0])));
+  EXPECT_EQ(streamed, result->text);
+}
+
+TEST(Engine, TheCallbackAndTheTokenCancel) {
+  auto engine = Loaded(Demo());
+  int seen = 0;
+  auto result = engine->Generate(Ask("In the beginning", 100), [&](const Token&) { return ++seen < 5; });
+  EXPECT_EQ(result->finish, Finish::kCancelled);
+  EXPECT_EQ(result->ids.size(), 5u);
+
+  GenerateRequest request = Ask("In the beginning", 400);
+  request.ignore_end = true;
+  std::atomic<bool> started = false;
+  std::thread other([&] {
+    while (!started) std::this_thread::yield();
+    request.cancel.Cancel();
+  });
+  result = engine->Generate(request, [&](const Token&) {
+    started = true;
+    return true;
+  });
+  other.join();
+  EXPECT_EQ(result->finish, Finish::kCancelled);
+  EXPECT_LT(result->ids.size(), 400u);
+  EXPECT_TRUE(engine->Generate(Ask("Again", 4), nullptr).ok()) << "the engine goes on";
+}
+
+TEST(Engine, APromptThatDoesNotFitIsAnErrorWithNumbers) {
+  EngineOptions options = Demo();
+  options.context = 16;
+  auto engine = Loaded(options);
+  GenerateRequest request;
+  request.ids.assign(16, 5);
+  auto result = engine->Generate(request, nullptr);
+  EXPECT_EQ(result.status().code(), Code::kInvalidArgument);
+  EXPECT_THAT(result.status().message(), testing::AllOf(HasSubstr("16 tokens"), HasSubstr("context of 16")));
+  request.ids.assign(15, 5);
+  request.ignore_end = true;
+  request.max_tokens = 50;
+  result = engine->Generate(request, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_EQ(result->finish, Finish::kContext) << "it says that the context ended, and does not cut";
+  EXPECT_EQ(result->ids.size(), 2u);
+}
+
+TEST(Engine, ABadRequestFailsOnlyItself) {
+  auto engine = Loaded(Demo());
+  GenerateRequest request;
+  request.ids = {1, 99999};
+  EXPECT_EQ(engine->Generate(request, nullptr).status().code(), Code::kInvalidArgument);
+  request = Ask("x", 4);
+  request.sampling.top_p = 7;
+  EXPECT_THAT(engine->Generate(request, nullptr).status().message(), HasSubstr("top_p"));
+  request = Ask("x", -1);
+  EXPECT_EQ(engine->Generate(request, nullptr).status().code(), Code::kInvalidArgument);
+  request = Ask(std::string("\xff\xfe bad \xc3", 8), 4);
+  EXPECT_TRUE(engine->Generate(request, nullptr).ok()) << "bytes that are no UTF-8 are read as U+FFFD";
+  EXPECT_TRUE(engine->Generate(Ask("", 4), nullptr).ok()) << "an empty prompt begins a text";
+  EXPECT_THAT(engine->RenderChat("{\"role\":", true).status().message(), HasSubstr("messages"));
+  EXPECT_EQ(*engine->RenderChat(R"([{"role":"user","content":"a"}])", false), "<｜begin▁of▁sentence｜>a");
+}
+
+TEST(Engine, AnExceptionOfTheCallerDoesNotCrossTheBoundaryAsOne) {
+  auto engine = Loaded(Demo());
+  auto result = engine->Generate(Ask("x", 8), [](const Token&) -> bool { throw std::runtime_error("caller's"); });
+  EXPECT_EQ(result.status().code(), Code::kInternal);
+  EXPECT_THAT(result.status().message(), HasSubstr("caller's"));
+  EXPECT_TRUE(engine->Generate(Ask("x", 4), nullptr).ok());
+}
+
+TEST(Engine, LoadingFailsCleanlyOutsideItsBudgetAndWhenCancelled) {
+  EngineOptions options = Demo();
+  options.memory_budget = 200'000;
+  auto engine = Engine::Load(options);
+  EXPECT_EQ(engine.status().code(), Code::kResourceExhausted);
+  EXPECT_THAT(engine.status().message(), HasSubstr("MiB"));
+  options = Demo();
+  options.model = "/nonexistent";
+  EXPECT_EQ(Engine::Load(options).status().code(), Code::kNotFound);
+  options = Demo();
+  options.numerics = "f12";
+  EXPECT_EQ(Engine::Load(options).status().code(), Code::kInvalidArgument);
+}
+
+// Every allocation of host memory by the devices goes through the hooks and is given back; refusing any of them is an
+// error and no more.
+TEST(Engine, AllocatorHooksSeeEverythingAndMayRefuse) {
+  std::mutex mutex;
+  std::map<void*, uint64_t> live;
+  int calls = 0, refuse_at = -1;
+  EngineOptions options = Demo();
+  options.allocate = [&](uint64_t bytes, uint64_t alignment) -> void* {
+    std::lock_guard<std::mutex> lock(mutex);
+    if (++calls == refuse_at) return nullptr;
+    void* p = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+    live[p] = bytes;
+    return p;
+  };
+  options.deallocate = [&](void* p, uint64_t bytes) {
+    std::lock_guard<std::mutex> lock(mutex);
+    EXPECT_EQ(live[p], bytes);
+    live.erase(p);
+    std::free(p);
+  };
+  {
+    auto engine = Loaded(options);
+    uint64_t held = 0;
+    for (const auto& [p, bytes] : live) held += bytes;
+    EXPECT_GE(held, engine->memory().cache);
+    EXPECT_TRUE(engine->Generate(Ask("x", 4), nullptr).ok());
+  }
+  EXPECT_TRUE(live.empty());
+  const int all = calls;
+  for (int n = 1; n <= all; ++n) {
+    calls = 0;
+    refuse_at = n;
+    auto engine = Engine::Load(options);
+    if (!engine.ok()) EXPECT_EQ(engine.status().code(), Code::kResourceExhausted) << engine.status().message();
+  }
+  EXPECT_TRUE(live.empty());
+}
+
+TEST(Engine, SaysWhatItIs) {
+  EngineOptions options = Demo();
+  std::vector<std::string> logged;
+  std::mutex mutex;
+  options.log = [&](LogLevel, std::string_view message) {
+    std::lock_guard<std::mutex> lock(mutex);
+    logged.emplace_back(message);
+  };
+  auto engine = Loaded(options);
+  EXPECT_EQ(engine->model().family, "deepseek_v3");
+  EXPECT_EQ(engine->model().parameters, 9'179'648u);
+  EXPECT_EQ(engine->memory().cache_bytes_per_token, 96u * 4 * 2) << "latent 64 and rope 32, four layers, bf16";
+  EXPECT_TRUE(engine->device().row_invariant);
+  EXPECT_EQ(engine->device().fallback_launches, 0u);
+  EXPECT_EQ(engine->context(), 512);
+  EXPECT_GT(engine->RecommendedSampling().temperature, 0);
+  EXPECT_FALSE(Version().empty());
+
+  options.backend = "null";
+  EXPECT_EQ(Engine::Load(options).status().code(), Code::kUnimplemented);
+  options.allow_fallback = true;
+  auto fallback = Loaded(options);
+  EXPECT_EQ(fallback->Generate(Ask("SQLite is a", 8), nullptr)->text, engine->Generate(Ask("SQLite is a", 8), nullptr)->text);
+  EXPECT_GT(fallback->device().fallback_launches, 0u);
+}
+
+}  // namespace
+}  // namespace qiao

@@ -1,0 +1,133 @@
+// The model that ships with Qiao: what it predicts in bf16 and f32, and that a row's bits depend on nothing but the row.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+
+#include "runtime/base/json.h"
+#include "runtime/engine/perplexity.h"
+#include "tests/models/golden.h"
+
+namespace qiao {
+namespace {
+
+const char kModel[] = QIAO_MODELS "/demo";
+
+engine::RunnerOptions Options(std::string_view numerics) {
+  engine::RunnerOptions options;
+  options.numerics = *engine::ParseNumerics(numerics);
+  options.context = 1024;
+  return options;
+}
+
+std::vector<std::vector<int32_t>> Documents(const engine::ModelFolder& folder, size_t at_most) {
+  std::vector<std::vector<int32_t>> documents;
+  std::ifstream file(std::string(kModel) + "/eval/test.jsonl");
+  for (std::string line; documents.size() < at_most && std::getline(file, line);) {
+    auto json = ParseJson(line, "test.jsonl");
+    EXPECT_TRUE(json.ok()) << json.status();
+    auto ids = folder.tokenizer->Encode((*json)["text"].get<std::string>(), false);
+    EXPECT_TRUE(ids.ok()) << ids.status();
+    ids->insert(ids->begin(), *folder.BeginOfText());
+    ids->push_back(folder.EndOfText().front());
+    documents.push_back(*std::move(ids));
+  }
+  return documents;
+}
+
+absl::StatusOr<engine::Loss> TotalLoss(std::string_view numerics) {
+  engine::RunnerOptions options = Options(numerics);
+  options.all_logits = true;
+  QIAO_ASSIGN_OR_RETURN(LoadedModel model, LoadModel(kModel, options));
+  engine::Loss total;
+  for (const std::vector<int32_t>& ids : Documents(*model.folder, 1'000'000)) {
+    QIAO_ASSIGN_OR_RETURN(engine::Loss loss, engine::ScoreText(*model.runner, ids, 1024));
+    total.negative_log_likelihood += loss.negative_log_likelihood;
+    total.tokens += loss.tokens;
+  }
+  return total;
+}
+
+TEST(ShippedModel, PerplexityIsWhatItsReadmeSaysAndBf16StaysWithinHalfAPercent) {
+  absl::StatusOr<engine::Loss> f32 = TotalLoss("f32");
+  ASSERT_TRUE(f32.ok()) << f32.status();
+  EXPECT_EQ(f32->tokens, 40809);
+  const double in_f32 = std::exp(f32->negative_log_likelihood / static_cast<double>(f32->tokens));
+  EXPECT_NEAR(in_f32, 21.6867, 0.0005);
+  absl::StatusOr<engine::Loss> bf16 = TotalLoss("bf16");
+  ASSERT_TRUE(bf16.ok()) << bf16.status();
+  const double in_bf16 = std::exp(bf16->negative_log_likelihood / static_cast<double>(bf16->tokens));
+  EXPECT_NEAR(in_bf16 / in_f32, 1.0, 0.005);
+  std::printf("perplexity f32 %.4f, bf16 %.4f\n", in_f32, in_bf16);
+}
+
+struct Cut {
+  const char* what;
+  int32_t chunk;
+  int64_t page_tokens;
+  const char* threads;
+  bool company;  // other sequences in every step
+};
+
+// All logits of a prompt, however it is cut and whatever else is in the step.
+absl::StatusOr<std::vector<float>> AllLogits(const Cut& cut, absl::Span<const int32_t> ids,
+                                             const std::vector<std::vector<int32_t>>& others) {
+  engine::RunnerOptions options = Options("bf16");
+  options.context = 256;
+  options.all_logits = true;
+  options.page_tokens = cut.page_tokens;
+  options.device.options["threads"] = cut.threads;
+  options.sequences = cut.company ? 4 : 1;
+  QIAO_ASSIGN_OR_RETURN(LoadedModel model, LoadModel(kModel, options));
+  engine::Runner& runner = *model.runner;
+  if (!runner.programs().row_invariant()) return Internal("a plan denies row invariance");
+  std::vector<float> all;
+  engine::Sequence sequence = runner.NewSequence();
+  std::vector<engine::Sequence> company;
+  for (size_t i = 0; cut.company && i < 3; ++i) company.push_back(runner.NewSequence());
+  for (size_t at = 0; at < ids.size();) {
+    const size_t n = std::min<size_t>(static_cast<size_t>(cut.chunk), ids.size() - at);
+    std::vector<engine::Work> work;
+    for (size_t i = 0; i < company.size(); ++i) {
+      // Of other lengths, before and behind the sequence that is looked at.
+      const size_t length = std::min<size_t>(1 + 2 * i, 256 - static_cast<size_t>(company[i].length()));
+      const auto begin = static_cast<size_t>(company[i].length());
+      if (length > 0 && begin + length <= others[i].size()) {
+        work.push_back({&company[i], absl::MakeConstSpan(others[i]).subspan(begin, length), false});
+      }
+      if (i == 0) work.push_back({&sequence, ids.subspan(at, n), true});
+    }
+    if (company.empty()) work.push_back({&sequence, ids.subspan(at, n), true});
+    QIAO_RETURN_IF_ERROR(runner.Step(work));
+    for (int64_t i = 0; i < runner.logit_rows(); ++i) {
+      const auto row = runner.Logits(i);
+      all.insert(all.end(), row.begin(), row.end());
+    }
+    at += n;
+  }
+  return all;
+}
+
+TEST(ShippedModel, LogitsAreBitwiseTheSameHoweverThePromptIsCut) {
+  auto folder = engine::OpenModelFolder(kModel);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  const auto documents = Documents(**folder, 4);
+  ASSERT_GE(documents.size(), 4u);
+  const auto ids = absl::MakeConstSpan(documents[0]).subspan(0, 150);
+  const std::vector<std::vector<int32_t>> others(documents.begin() + 1, documents.end());
+  const auto whole = AllLogits({"one go", 512, 64, "1", false}, ids, others);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  for (const Cut& cut : {Cut{"two threads", 512, 64, "2", false}, Cut{"three threads", 512, 64, "3", false},
+                         Cut{"chunks of 64", 64, 64, "2", false}, Cut{"chunks of 13, pages of 16", 13, 16, "2", false},
+                         Cut{"chunks of 3, pages of 128", 3, 128, "1", false}, Cut{"token by token", 1, 64, "1", false},
+                         Cut{"among others", 7, 16, "2", true}}) {
+    const auto got = AllLogits(cut, ids, others);
+    ASSERT_TRUE(got.ok()) << cut.what << ": " << got.status();
+    ASSERT_EQ(got->size(), whole->size()) << cut.what;
+    EXPECT_EQ(std::memcmp(got->data(), whole->data(), whole->size() * sizeof(float)), 0) << cut.what;
+  }
+}
+
+}  // namespace
+}  // namespace qiao
