@@ -1,5 +1,5 @@
-// What the engine and the tools need to know of a model family. A family is a folder: its config, its forward pass as
-// calls on program::Builder, the names of its tensors. No loops over numbers here; kernels do those.
+// What the engine and the tools need to know of a model family. A family is a folder: its config, its forward
+// pass as calls on program::Builder, the names of its tensors. No loops over numbers here; kernels do those.
 //
 // To add one: a folder with a class derived from Model, and its line in registry.cc.
 #pragma once
@@ -25,7 +25,7 @@ enum class Part {
   kAttention,
   kDenseMlp,
   kRouter,
-  kExpert,        // routed
+  kExpert,  // routed
   kSharedExpert,
   kNorm,
   kHead,
@@ -66,12 +66,14 @@ class Model {
   virtual program::Quantisation quantisation() const = 0;
   // The row kinds that each layer keeps for each token.
   virtual std::vector<program::LayerCache> Cache(DType dtype) const = 0;
-  // Emits the forward pass of one step. Outputs: "logits" f32 [logit_rows, V], "argmax" i32 [logit_rows]. Values that
-  // taps find by name: "layers.N.input" (the residual stream before layer N), "layers.N.moe.ids", "layers.N.moe.w".
+  // Emits the forward pass of one step. Outputs: "logits" f32 [logit_rows, V], "argmax" i32 [logit_rows].
+  // Values that taps find by name: "layers.N.input" (the residual stream before layer N), "layers.N.moe.ids",
+  // "layers.N.moe.w".
   virtual absl::Status Build(program::Builder& b) const = 0;
   // Every tensor of a complete checkpoint, in the order of releases.
   virtual std::vector<TensorSpec> Tensors() const = 0;
-  // Things the config says that do not matter here, or matter to people ("norm_topk_prob is ignored, as in ...").
+  // Things the config says that do not matter here, or matter to people ("norm_topk_prob is ignored, as in
+  // ...").
   const std::vector<std::string>& notes() const { return notes_; }
 
  protected:
@@ -79,12 +81,13 @@ class Model {
   std::vector<std::string> notes_;
 };
 
-// The model that a config.json describes. UNIMPLEMENTED with the list of known families for an architecture that is not
-// known; INVALID_ARGUMENT that names the field otherwise. Afterwards config.UnreadKeys() are the keys nobody knows.
+// The model that a config.json describes. UNIMPLEMENTED with the list of known families for an architecture
+// that is not known; INVALID_ARGUMENT that names the field otherwise. Afterwards config.UnreadKeys() are the
+// keys nobody knows.
 absl::StatusOr<std::unique_ptr<Model>> MakeModel(const formats::ConfigReader& config);
 
-// The config.json of a model by the name that people use ("deepseek-v3", "deepseek-v2-lite", "kimi-k2"), for making
-// checkpoints of its shape; NOT_FOUND lists the names.
+// The config.json of a model by the name that people use ("deepseek-v3", "deepseek-v2-lite", "kimi-k2"), for
+// making checkpoints of its shape; NOT_FOUND lists the names.
 absl::StatusOr<std::string> PresetConfig(std::string_view name);
 std::vector<std::string> PresetNames();
 

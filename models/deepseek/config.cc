@@ -14,22 +14,42 @@ constexpr int64_t kMaxExperts = 4096;
 
 // Keys that transformers and the hub write and that change nothing at inference.
 constexpr std::string_view kHarmless[] = {
-    "architectures",     "attention_dropout", "aux_loss_alpha",        "auto_map",
-    "ep_size",           "hidden_dropout",    "initializer_range",     "num_key_value_heads",
-    "pretraining_tp",    "seq_aux",           "transformers_version",  "use_cache",
-    "pad_token_id",      "unk_token_id",      "head_dim",              "qk_head_dim",
-    "_name_or_path",     "return_dict",       "output_attentions",     "output_hidden_states",
-    "output_router_logits", "router_aux_loss_coef", "is_decoder",      "is_encoder_decoder",
+    "architectures",
+    "attention_dropout",
+    "aux_loss_alpha",
+    "auto_map",
+    "ep_size",
+    "hidden_dropout",
+    "initializer_range",
+    "num_key_value_heads",
+    "pretraining_tp",
+    "seq_aux",
+    "transformers_version",
+    "use_cache",
+    "pad_token_id",
+    "unk_token_id",
+    "head_dim",
+    "qk_head_dim",
+    "_name_or_path",
+    "return_dict",
+    "output_attentions",
+    "output_hidden_states",
+    "output_router_logits",
+    "router_aux_loss_coef",
+    "is_decoder",
+    "is_encoder_decoder",
 };
 
 // Keys of other architectures that borrow this model_type: running without them would give other text.
 constexpr std::string_view kForeign[] = {
-    "index_topk",      "index_n_heads",        "index_head_dim",    "sliding_window", "use_qk_norm",
-    "compress_ratios", "attn_logit_softcapping", "final_logit_softcapping", "logit_scale",
-    "embedding_multiplier", "residual_multiplier", "swiglu_limit", "hc_mult", "expert_dtype", "zero_expert_num",
+    "index_topk",  "index_n_heads",        "index_head_dim",         "sliding_window",
+    "use_qk_norm", "compress_ratios",      "attn_logit_softcapping", "final_logit_softcapping",
+    "logit_scale", "embedding_multiplier", "residual_multiplier",    "swiglu_limit",
+    "hc_mult",     "expert_dtype",         "zero_expert_num",
 };
 
-absl::Status Want(const ConfigReader& c, std::string_view key, std::string_view got, std::string_view wanted) {
+absl::Status Want(const ConfigReader& c, std::string_view key, std::string_view got,
+                  std::string_view wanted) {
   return Unimplemented("%s: %s is \"%s\"; Qiao runs this family with \"%s\"", c.what(), key, got, wanted);
 }
 
@@ -45,8 +65,9 @@ absl::Status CheckFixedFields(const ConfigReader& c, const DeepseekConfig& d) {
   if (score != wanted_score) return Want(c, "scoring_func", score, wanted_score);
   for (std::string_view key : kForeign) {
     if (c.Has(key)) {
-      return Unimplemented("%s: %s belongs to an architecture that Qiao does not run, although model_type is \"%s\"",
-                           c.what(), key, d.model_type);
+      return Unimplemented(
+          "%s: %s belongs to an architecture that Qiao does not run, although model_type is \"%s\"", c.what(),
+          key, d.model_type);
     }
   }
   return absl::OkStatus();
@@ -68,23 +89,26 @@ absl::Status ReadExperts(const ConfigReader& c, DeepseekConfig& d, std::vector<s
   QIAO_ASSIGN_OR_RETURN(d.routed_scale, c.GetDoubleOr("routed_scaling_factor", 1.0, 0.0, 1e6));
   QIAO_ASSIGN_OR_RETURN(std::string method, c.GetStringOr("topk_method", d.v2 ? "greedy" : "noaux_tc"));
   const bool grouped = d.v2 ? method == "group_limited_greedy" : method == "noaux_tc";
-  if (d.v2 && !grouped && method != "greedy") return Want(c, "topk_method", method, "greedy or group_limited_greedy");
+  if (d.v2 && !grouped && method != "greedy")
+    return Want(c, "topk_method", method, "greedy or group_limited_greedy");
   if (!d.v2 && !grouped) return Want(c, "topk_method", method, "noaux_tc");
   if (grouped && groups > 1) {
     d.groups = groups;
     d.topk_group = topk_group;
     if (d.experts % groups != 0 || topk_group < 1 || topk_group > groups) {
-      return c.FieldError("n_group", absl::StrFormat("%d groups of which %d stay do not divide %d experts", groups,
-                                                     topk_group, d.experts));
+      return c.FieldError("n_group", absl::StrFormat("%d groups of which %d stay do not divide %d experts",
+                                                     groups, topk_group, d.experts));
     }
     if (d.experts_per_token > topk_group * (d.experts / groups)) {
       return c.FieldError("num_experts_per_tok", "is more than the experts of topk_group groups");
     }
-    if (!d.v2 && d.experts / groups < 2) return c.FieldError("n_group", "leaves groups of one expert; two are scored");
+    if (!d.v2 && d.experts / groups < 2)
+      return c.FieldError("n_group", "leaves groups of one expert; two are scored");
   }
   // transformers' DeepSeek-V2 scales and never renormalises; all released V2 checkpoints say false anyway.
   d.renormalise = !d.v2 && renormalise;
-  if (d.v2 && renormalise) notes.push_back("norm_topk_prob is not applied to deepseek_v2, as in transformers");
+  if (d.v2 && renormalise)
+    notes.push_back("norm_topk_prob is not applied to deepseek_v2, as in transformers");
   return absl::OkStatus();
 }
 
@@ -110,10 +134,12 @@ absl::StatusOr<DeepseekConfig> ReadDeepseekConfig(const ConfigReader& c, std::ve
   QIAO_RETURN_IF_ERROR(ReadExperts(c, d, notes));
   QIAO_ASSIGN_OR_RETURN(d.rms_eps, c.GetDoubleOr("rms_norm_eps", 1e-6, 0.0, 1.0));
   QIAO_ASSIGN_OR_RETURN(d.rotary, formats::ReadRope(c));
-  if (d.rotary.scaling.type != formats::RopeType::kNone && d.rotary.scaling.type != formats::RopeType::kYarn) {
+  if (d.rotary.scaling.type != formats::RopeType::kNone &&
+      d.rotary.scaling.type != formats::RopeType::kYarn) {
     return c.FieldError("rope_scaling", "only yarn is known for this family");
   }
-  if (d.rotary.partial_rotary_factor != 1.0) return c.FieldError("partial_rotary_factor", "must be 1 for this family");
+  if (d.rotary.partial_rotary_factor != 1.0)
+    return c.FieldError("partial_rotary_factor", "must be 1 for this family");
   QIAO_ASSIGN_OR_RETURN(d.rope_interleaved, c.GetBoolOr("rope_interleave", true));
   QIAO_ASSIGN_OR_RETURN(d.tied, c.GetBoolOr("tie_word_embeddings", false));
   QIAO_ASSIGN_OR_RETURN(d.quantization, formats::ReadQuantization(c));
@@ -121,10 +147,12 @@ absl::StatusOr<DeepseekConfig> ReadDeepseekConfig(const ConfigReader& c, std::ve
     const formats::QuantizationConfig& q = *d.quantization;
     if (q.quant_method != "fp8") return Want(c, "quantization_config.quant_method", q.quant_method, "fp8");
     if (!q.fmt.empty() && q.fmt != "e4m3") return Want(c, "quantization_config.fmt", q.fmt, "e4m3");
-    if (!q.scale_fmt.empty()) return Want(c, "quantization_config.scale_fmt", q.scale_fmt, "f32 scales (no scale_fmt)");
+    if (!q.scale_fmt.empty())
+      return Want(c, "quantization_config.scale_fmt", q.scale_fmt, "f32 scales (no scale_fmt)");
     if (q.weight_block_size[0] <= 0 || q.weight_block_size[1] <= 0 || q.weight_block_size[0] > kMaxDim ||
         q.weight_block_size[1] > kMaxDim) {
-      return c.FieldError("quantization_config.weight_block_size", "must be two positive numbers, such as [128, 128]");
+      return c.FieldError("quantization_config.weight_block_size",
+                          "must be two positive numbers, such as [128, 128]");
     }
   }
   QIAO_ASSIGN_OR_RETURN(d.torch_dtype, formats::ReadTorchDType(c));

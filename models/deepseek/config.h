@@ -42,6 +42,7 @@ struct DeepseekConfig {
 };
 
 // Every field that changes the result is read and checked; `notes` gets what people should know.
-absl::StatusOr<DeepseekConfig> ReadDeepseekConfig(const formats::ConfigReader& config, std::vector<std::string>& notes);
+absl::StatusOr<DeepseekConfig> ReadDeepseekConfig(const formats::ConfigReader& config,
+                                                  std::vector<std::string>& notes);
 
 }  // namespace qiao::models

@@ -81,8 +81,8 @@ Deepseek::Deepseek(DeepseekConfig config, ops::RopeFrequencies frequencies, std:
   info_.mha_cache_width = c_.heads * (c_.nope + c_.rope + c_.v);
   info_.architecture = absl::StrFormat("MLA %d + %d, %d heads", c_.kv_rank, c_.rope, c_.heads);
   if (c_.dense_layers < c_.layers) {
-    absl::StrAppendFormat(&info_.architecture, "; %d experts, top %d, %d shared", c_.experts, c_.experts_per_token,
-                          c_.shared_experts);
+    absl::StrAppendFormat(&info_.architecture, "; %d experts, top %d, %d shared", c_.experts,
+                          c_.experts_per_token, c_.shared_experts);
   }
   info_.weight_format = c_.quantization
                             ? absl::StrFormat("fp8 e4m3, %dx%d blocks", c_.quantization->weight_block_size[0],
@@ -103,7 +103,8 @@ program::Quantisation Deepseek::quantisation() const {
 std::vector<program::LayerCache> Deepseek::Cache(DType dtype) const {
   std::vector<program::LayerCache> layers;
   for (int64_t l = 0; l < c_.layers; ++l) {
-    layers.push_back({absl::StrFormat("layers.%d.cache", l), {{"latent", c_.kv_rank, dtype}, {"rope", c_.rope, dtype}}});
+    layers.push_back(
+        {absl::StrFormat("layers.%d.cache", l), {{"latent", c_.kv_rank, dtype}, {"rope", c_.rope, dtype}}});
   }
   return layers;
 }
@@ -119,14 +120,14 @@ ValueId Deepseek::Attention(Builder& b, int64_t layer, ValueId x, Builder::RopeT
   const std::string p = absl::StrFormat("model.layers.%d.self_attn.", layer);
   const std::string name = absl::StrFormat("layers.%d.attention", layer);
   const int64_t head_rows = c_.nope + c_.v;
-  // kv_b_proj holds, head by head, the rows that make keys and the rows that make values from the latent. Absorbed,
-  // the first bring queries into the latent space and the second bring results out of it.
+  // kv_b_proj holds, head by head, the rows that make keys and the rows that make values from the latent.
+  // Absorbed, the first bring queries into the latent space and the second bring results out of it.
   auto heads_of_kv_b = [&](std::string_view which, int64_t row0, int64_t count) {
     return b.Weight(absl::StrFormat("%skv_b_proj.%s", p, which), [&] {
       std::vector<Slice> slices;
       for (int64_t h = 0; h < c_.heads; ++h) {
-        slices.push_back({p + "kv_b_proj.weight", c_.heads * head_rows, c_.kv_rank, h * head_rows + row0, count,
-                          static_cast<int32_t>(h)});
+        slices.push_back({p + "kv_b_proj.weight", c_.heads * head_rows, c_.kv_rank, h * head_rows + row0,
+                          count, static_cast<int32_t>(h)});
       }
       return slices;
     });
@@ -194,8 +195,8 @@ ValueId Deepseek::FeedForward(Builder& b, int64_t layer, ValueId x) const {
   w.down = b.Weight(p + ".experts.down_proj", [&] {
     std::vector<Slice> slices;
     for (int64_t e = 0; e < c_.experts; ++e) {
-      slices.push_back({absl::StrFormat("%s.experts.%d.down_proj.weight", p, e), c_.hidden, width, 0, c_.hidden,
-                        static_cast<int32_t>(e)});
+      slices.push_back({absl::StrFormat("%s.experts.%d.down_proj.weight", p, e), c_.hidden, width, 0,
+                        c_.hidden, static_cast<int32_t>(e)});
     }
     return slices;
   });
@@ -209,9 +210,10 @@ ValueId Deepseek::FeedForward(Builder& b, int64_t layer, ValueId x) const {
 absl::Status Deepseek::Build(Builder& b) const {
   const auto eps = static_cast<float>(c_.rms_eps);
   const ValueId table = b.Weight("model.embed_tokens.weight", c_.vocab, c_.hidden);
-  const Builder::RopeTable rope = b.RopeTables("rope_table", b.positions(), b.Constant("rope.inv_freq", frequencies_.inv_freq),
-                                               frequencies_.factor);
-  // `stream` is the residual stream; `update` what the last sublayer adds to it. The addition is part of the next norm.
+  const Builder::RopeTable rope = b.RopeTables(
+      "rope_table", b.positions(), b.Constant("rope.inv_freq", frequencies_.inv_freq), frequencies_.factor);
+  // `stream` is the residual stream; `update` what the last sublayer adds to it. The addition is part of the
+  // next norm.
   ValueId stream = b.Embedding("layers.0.input", b.ids(), table);
   ValueId update = ops::kNoValue;
   for (int64_t l = 0; l < c_.layers; ++l) {
@@ -221,13 +223,15 @@ absl::Status Deepseek::Build(Builder& b) const {
     if (l == 0) {
       x = b.RmsNorm("layers.0.input_norm", stream, gain, eps);
     } else {
-      const Builder::Normed normed = b.AddRmsNorm(absl::StrFormat("layers.%d.input", l), update, stream, gain, eps);
+      const Builder::Normed normed =
+          b.AddRmsNorm(absl::StrFormat("layers.%d.input", l), update, stream, gain, eps);
       x = normed.normed;
       stream = normed.sum;
     }
     const ValueId attention = Attention(b, l, x, rope);
-    const Builder::Normed middle = b.AddRmsNorm(absl::StrFormat("layers.%d.middle", l), attention, stream,
-                                                b.Vector(p + "post_attention_layernorm.weight", c_.hidden), eps);
+    const Builder::Normed middle =
+        b.AddRmsNorm(absl::StrFormat("layers.%d.middle", l), attention, stream,
+                     b.Vector(p + "post_attention_layernorm.weight", c_.hidden), eps);
     stream = middle.sum;
     update = FeedForward(b, l, middle.normed);
     if (!b.ok()) break;

@@ -1,5 +1,5 @@
-// DeepSeek-V2, V2-Lite, V3, R1 and Kimi-K2: multi-head latent attention (arXiv 2405.04434, 2.1), mixture of experts
-// (arXiv 2412.19437, 2.1.2).
+// DeepSeek-V2, V2-Lite, V3, R1 and Kimi-K2: multi-head latent attention (arXiv 2405.04434, 2.1), mixture of
+// experts (arXiv 2412.19437, 2.1.2).
 #pragma once
 
 #include <memory>

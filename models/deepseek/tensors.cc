@@ -21,7 +21,8 @@ class Lister {
  private:
   void Add(std::string name, Shape shape, Part part, bool quantised = false, double active = 1.0,
            DType plain = DType::kBF16) {
-    tensors_.push_back({std::move(name), shape, mtp_ ? Part::kMtp : part, plain, quantised, mtp_ ? 0.0 : active});
+    tensors_.push_back(
+        {std::move(name), shape, mtp_ ? Part::kMtp : part, plain, quantised, mtp_ ? 0.0 : active});
   }
 
   void Mlp(const std::string& p, int64_t width, Part part, double active = 1.0) {
@@ -52,7 +53,8 @@ class Lister {
       return;
     }
     Add(p + "mlp.gate.weight", {c_.experts, c_.hidden}, Part::kRouter);
-    if (!c_.v2) Add(p + "mlp.gate.e_score_correction_bias", {c_.experts}, Part::kRouter, false, 1.0, DType::kF32);
+    if (!c_.v2)
+      Add(p + "mlp.gate.e_score_correction_bias", {c_.experts}, Part::kRouter, false, 1.0, DType::kF32);
     const double share = static_cast<double>(c_.experts_per_token) / static_cast<double>(c_.experts);
     for (int64_t e = 0; e < c_.experts; ++e) {
       Mlp(absl::StrFormat("%smlp.experts.%d.", p, e), c_.expert_width, Part::kExpert, share);

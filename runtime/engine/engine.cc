@@ -35,8 +35,10 @@ Status Public(const absl::Status& status) {
     case Code::kUnimplemented:
     case Code::kInternal:
     case Code::kUnavailable:
-    case Code::kDataLoss: return Status(code, std::string(Message(status)));
-    default: return Status(Code::kUnknown, std::string(Message(status)));
+    case Code::kDataLoss:
+      return Status(code, std::string(Message(status)));
+    default:
+      return Status(Code::kUnknown, std::string(Message(status)));
   }
 }
 
@@ -88,31 +90,37 @@ absl::StatusOr<std::vector<int32_t>> Engine::Impl::PromptIds(const GenerateReque
   std::vector<int32_t> ids = request.ids;
   if (ids.empty()) {
     if (!folder->tokenizer) {
-      return FailedPrecondition("%s: has no tokenizer.json, so a prompt must be given as token ids", folder->path);
+      return FailedPrecondition("%s: has no tokenizer.json, so a prompt must be given as token ids",
+                                folder->path);
     }
     QIAO_ASSIGN_OR_RETURN(ids, folder->tokenizer->Encode(request.prompt, !request.rendered));
     // DeepSeek's tokenizer.json puts nothing before a text and leaves that to add_bos_token.
     const std::optional<int32_t> bos = folder->tokenizer->bos_id();
-    if (!request.rendered && folder->tokenizer->add_bos_token() && bos && (ids.empty() || ids.front() != *bos)) {
+    if (!request.rendered && folder->tokenizer->add_bos_token() && bos &&
+        (ids.empty() || ids.front() != *bos)) {
       ids.insert(ids.begin(), *bos);
     }
   }
   // A model needs something to continue: an empty prompt begins a text.
   if (ids.empty()) {
-    if (!folder->BeginOfText()) return InvalidArgument("the prompt is empty and the model has no beginning-of-text token");
+    if (!folder->BeginOfText())
+      return InvalidArgument("the prompt is empty and the model has no beginning-of-text token");
     ids.push_back(*folder->BeginOfText());
   }
   if (static_cast<int64_t>(ids.size()) >= runner->context()) {
     return InvalidArgument(
-        "the prompt is %d tokens, and with one to generate that is more than the context of %d; shorten it, or allow more "
+        "the prompt is %d tokens, and with one to generate that is more than the context of %d; shorten it, "
+        "or allow more "
         "context (--ctx, the model was made for %d)",
         ids.size(), runner->context(), folder->model->info().context);
   }
   return ids;
 }
 
-absl::StatusOr<GenerateResult> Engine::Impl::Generate(const GenerateRequest& request, const TokenCallback& on_token) {
-  if (request.max_tokens < 0) return InvalidArgument("max_tokens is %d, must not be negative", request.max_tokens);
+absl::StatusOr<GenerateResult> Engine::Impl::Generate(const GenerateRequest& request,
+                                                      const TokenCallback& on_token) {
+  if (request.max_tokens < 0)
+    return InvalidArgument("max_tokens is %d, must not be negative", request.max_tokens);
   const engine::SamplingOptions sampling = ToInternal(request.sampling);
   QIAO_RETURN_IF_ERROR(sampling.Check());
   QIAO_ASSIGN_OR_RETURN(std::vector<int32_t> history, PromptIds(request));
@@ -129,11 +137,10 @@ absl::StatusOr<GenerateResult> Engine::Impl::Generate(const GenerateRequest& req
   const std::vector<int32_t> ends = request.ignore_end ? std::vector<int32_t>() : folder->EndOfText();
 
   const Clock::time_point start = Clock::now();
-  const absl::Status prefill =
-      runner->Prefill(sequence, history, [&](int64_t) -> absl::Status {
-        if (request.prefill_progress) request.prefill_progress(sequence.length(), result.prompt_tokens);
-        return request.cancel.cancelled() ? Cancelled("cancelled") : absl::OkStatus();
-      });
+  const absl::Status prefill = runner->Prefill(sequence, history, [&](int64_t) -> absl::Status {
+    if (request.prefill_progress) request.prefill_progress(sequence.length(), result.prompt_tokens);
+    return request.cancel.cancelled() ? Cancelled("cancelled") : absl::OkStatus();
+  });
   result.prefill_seconds = Since(start);
   if (request.cancel.cancelled()) {
     result.finish = Finish::kCancelled;
@@ -222,13 +229,15 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     impl->log = options.log;
     engine::OpenOptions open;
     open.progress = options.progress;
-    absl::StatusOr<std::unique_ptr<engine::ModelFolder>> folder = engine::OpenModelFolder(options.model, open);
+    absl::StatusOr<std::unique_ptr<engine::ModelFolder>> folder =
+        engine::OpenModelFolder(options.model, open);
     if (!folder.ok()) return Public(folder.status());
     impl->folder = *std::move(folder);
     if (options.log) {
       for (const std::string& note : impl->folder->model->notes()) options.log(LogLevel::kInfo, note);
       for (const std::string& key : impl->folder->unread_keys) {
-        options.log(LogLevel::kInfo, absl::StrFormat("config.json: %s is not known to Qiao and was ignored", key));
+        options.log(LogLevel::kInfo,
+                    absl::StrFormat("config.json: %s is not known to Qiao and was ignored", key));
       }
     }
     engine::RunnerOptions runner;
@@ -265,7 +274,8 @@ Result<GenerateResult> Engine::Generate(const GenerateRequest& request, const To
 
 Result<std::vector<int32_t>> Engine::Tokenize(std::string_view text, bool add_special) const {
   return Guarded([&]() -> Result<std::vector<int32_t>> {
-    if (!impl_->folder->tokenizer) return Status(Code::kFailedPrecondition, "the model has no tokenizer.json");
+    if (!impl_->folder->tokenizer)
+      return Status(Code::kFailedPrecondition, "the model has no tokenizer.json");
     absl::StatusOr<std::vector<int32_t>> ids = impl_->folder->tokenizer->Encode(text, add_special);
     if (!ids.ok()) return Public(ids.status());
     return *std::move(ids);
@@ -274,14 +284,16 @@ Result<std::vector<int32_t>> Engine::Tokenize(std::string_view text, bool add_sp
 
 Result<std::string> Engine::Detokenize(const std::vector<int32_t>& ids) const {
   return Guarded([&]() -> Result<std::string> {
-    if (!impl_->folder->tokenizer) return Status(Code::kFailedPrecondition, "the model has no tokenizer.json");
+    if (!impl_->folder->tokenizer)
+      return Status(Code::kFailedPrecondition, "the model has no tokenizer.json");
     return impl_->folder->tokenizer->Decode(ids, /*skip_special=*/true);
   });
 }
 
 Result<std::string> Engine::RenderChat(std::string_view messages_json, bool add_generation_prompt) const {
   return Guarded([&]() -> Result<std::string> {
-    if (!impl_->folder->chat_template) return Status(Code::kFailedPrecondition, "the model has no chat template");
+    if (!impl_->folder->chat_template)
+      return Status(Code::kFailedPrecondition, "the model has no chat template");
     absl::StatusOr<OrderedJson> messages = ParseOrderedJson(messages_json, "messages");
     if (!messages.ok()) return Public(messages.status());
     text::ChatRequest request;

@@ -18,8 +18,8 @@ absl::Status OpenText(ModelFolder& folder) {
   if (!Exists(folder.path + "/tokenizer.json")) return absl::OkStatus();
   QIAO_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::FromDir(folder.path));
   if (tokenizer.vocab_size() > folder.model->info().vocab) {
-    return InvalidArgument("%s/tokenizer.json: has %d tokens, but config.json's vocab_size is %d", folder.path,
-                           tokenizer.vocab_size(), folder.model->info().vocab);
+    return InvalidArgument("%s/tokenizer.json: has %d tokens, but config.json's vocab_size is %d",
+                           folder.path, tokenizer.vocab_size(), folder.model->info().vocab);
   }
   folder.tokenizer.emplace(std::move(tokenizer));
   absl::StatusOr<text::ChatTemplates> chat = text::LoadChatTemplate(folder.path);
@@ -49,7 +49,8 @@ std::optional<int32_t> ModelFolder::BeginOfText() const {
   return std::nullopt;
 }
 
-absl::StatusOr<std::unique_ptr<ModelFolder>> OpenModelFolder(const std::string& path, const OpenOptions& options) {
+absl::StatusOr<std::unique_ptr<ModelFolder>> OpenModelFolder(const std::string& path,
+                                                             const OpenOptions& options) {
   if (!Exists(path)) return NotFound("%s: no such folder; give the folder that holds config.json", path);
   if (!Exists(path + "/config.json")) {
     return NotFound("%s/config.json: is missing; %s is not a model's folder", path, path);

@@ -19,10 +19,11 @@ namespace qiao::engine {
 struct ModelFolder {
   std::string path;
   std::unique_ptr<models::Model> model;
-  std::vector<std::string> unread_keys;  // of config.json: nobody knows them, and they are not known to matter
+  std::vector<std::string>
+      unread_keys;  // of config.json: nobody knows them, and they are not known to matter
   formats::GenerationConfig generation;  // empty where there is no file
   std::unique_ptr<formats::Checkpoint> checkpoint;
-  std::optional<text::Tokenizer> tokenizer;         // absent where the folder has none
+  std::optional<text::Tokenizer> tokenizer;          // absent where the folder has none
   std::optional<text::ChatTemplates> chat_template;  // absent where the folder has none
 
   // Which token ends a text: generation_config.json's, else config.json's, else the tokenizer's.
@@ -38,6 +39,7 @@ struct OpenOptions {
 };
 
 // A missing tokenizer is no error here; a broken one is. Errors name the file and the field.
-absl::StatusOr<std::unique_ptr<ModelFolder>> OpenModelFolder(const std::string& path, const OpenOptions& options = {});
+absl::StatusOr<std::unique_ptr<ModelFolder>> OpenModelFolder(const std::string& path,
+                                                             const OpenOptions& options = {});
 
 }  // namespace qiao::engine

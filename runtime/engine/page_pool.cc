@@ -7,7 +7,8 @@ PagePool::PagePool(int64_t pages) : holders_(static_cast<size_t>(pages), 0) {
 }
 
 absl::StatusOr<int32_t> PagePool::Acquire() {
-  if (free_.empty()) return ResourceExhausted("all %d pages of the KV cache are held; allow more context (--ctx)", size());
+  if (free_.empty())
+    return ResourceExhausted("all %d pages of the KV cache are held; allow more context (--ctx)", size());
   const int32_t page = free_.back();
   free_.pop_back();
   holders_[static_cast<size_t>(page)] = 1;

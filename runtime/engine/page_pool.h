@@ -1,5 +1,5 @@
-// The pages of the KV cache: who holds which. A page may be held by several sequences (a shared prefix); it is free
-// again when the last one lets go.
+// The pages of the KV cache: who holds which. A page may be held by several sequences (a shared prefix); it
+// is free again when the last one lets go.
 #pragma once
 
 #include <cstdint>

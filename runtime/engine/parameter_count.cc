@@ -18,7 +18,8 @@ ParameterCount CountParameters(const models::Model& model) {
     count.stored += elements;
     if (!IsMtpCopy(tensor)) count.unique += elements;
     count.by_part[tensor.part] += elements;
-    // As releases state it ("37B activated"): the embedding counts whole, although a token reads one row of it.
+    // As releases state it ("37B activated"): the embedding counts whole, although a token reads one row of
+    // it.
     active += static_cast<double>(elements) * (tensor.part == models::Part::kEmbedding ? 1.0 : tensor.active);
   }
   count.active = static_cast<uint64_t>(active + 0.5);

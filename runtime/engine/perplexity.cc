@@ -16,8 +16,9 @@ double NegativeLogLikelihood(absl::Span<const float> logits, int32_t id) {
 absl::StatusOr<Loss> ScoreText(Runner& runner, absl::Span<const int32_t> ids, int64_t window,
                                const std::function<bool(int64_t scored)>& scored) {
   if (!runner.options().all_logits || window < 1 || window > runner.context()) {
-    return InvalidArgument("scoring windows of %d tokens needs a runner with all logits and that much context (it has %d)",
-                           window, runner.context());
+    return InvalidArgument(
+        "scoring windows of %d tokens needs a runner with all logits and that much context (it has %d)",
+        window, runner.context());
   }
   Loss loss;
   const auto step = static_cast<size_t>(window);

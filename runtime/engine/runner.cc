@@ -11,11 +11,15 @@
 namespace qiao::engine {
 namespace {
 
-// Logits of one step are kept as f32; with a large vocabulary this bounds the rows of a step that asks for all.
+// Logits of one step are kept as f32; with a large vocabulary this bounds the rows of a step that asks for
+// all.
 constexpr int64_t kMaxLogitBytes = int64_t{256} << 20;
 constexpr int64_t kMaxContext = int64_t{1} << 24;
 
-std::string Mib(uint64_t bytes) { return absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / (1 << 20)); }
+std::string Size(uint64_t bytes) {
+  const double mib = static_cast<double>(bytes) / (1 << 20);
+  return mib < 10240 ? absl::StrFormat("%.1f MiB", mib) : absl::StrFormat("%.1f GiB", mib / 1024);
+}
 
 }  // namespace
 
@@ -51,10 +55,12 @@ void Sequence::Truncate(int64_t length) {
 Runner::~Runner() = default;
 
 absl::Status Runner::OpenDevices() {
-  QIAO_ASSIGN_OR_RETURN(auto device, hal::Device::Open(options_.backend, options_.device, &ops::DescribeCall));
+  QIAO_ASSIGN_OR_RETURN(auto device,
+                        hal::Device::Open(options_.backend, options_.device, &ops::DescribeCall));
   devices_.push_back(std::move(device));
   if (options_.allow_fallback && options_.fallback != options_.backend) {
-    QIAO_ASSIGN_OR_RETURN(auto host, hal::Device::Open(options_.fallback, options_.fallback_device, &ops::DescribeCall));
+    QIAO_ASSIGN_OR_RETURN(auto host,
+                          hal::Device::Open(options_.fallback, options_.fallback_device, &ops::DescribeCall));
     devices_.push_back(std::move(host));
   }
   if (options_.meta) {
@@ -64,19 +70,24 @@ absl::Status Runner::OpenDevices() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model, const program::TensorSource& source,
+absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
+                                                     const program::TensorSource& source,
                                                      RunnerOptions options) {
   std::unique_ptr<Runner> runner(new Runner(model, std::move(options)));
   RunnerOptions& o = runner->options_;
   const models::ModelInfo& info = model.info();
-  if (o.context < 0 || o.context > kMaxContext) return InvalidArgument("context is %d, must be 1..%d", o.context, kMaxContext);
+  if (o.context < 0 || o.context > kMaxContext)
+    return InvalidArgument("context is %d, must be 1..%d", o.context, kMaxContext);
   if (o.context > info.context) {
-    return InvalidArgument("a context of %d tokens was asked for, but the model was made for %d (max_position_embeddings)",
-                           o.context, info.context);
+    return InvalidArgument(
+        "a context of %d tokens was asked for, but the model was made for %d (max_position_embeddings)",
+        o.context, info.context);
   }
-  if (o.sequences < 1 || o.sequences > 4096) return InvalidArgument("sequences is %d, must be 1..4096", o.sequences);
+  if (o.sequences < 1 || o.sequences > 4096)
+    return InvalidArgument("sequences is %d, must be 1..4096", o.sequences);
   if (o.chunk < 1 || o.chunk > 65536) return InvalidArgument("chunk is %d, must be 1..65536", o.chunk);
-  if (o.page_tokens < 0 || o.page_tokens > 4096) return InvalidArgument("page_tokens is %d, must be 1..4096", o.page_tokens);
+  if (o.page_tokens < 0 || o.page_tokens > 4096)
+    return InvalidArgument("page_tokens is %d, must be 1..4096", o.page_tokens);
   QIAO_RETURN_IF_ERROR(runner->OpenDevices());
   if (o.page_tokens == 0) {
     const uint32_t preferred = runner->devices_.front()->properties().page_tokens;
@@ -97,10 +108,12 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
     }
   }
 
-  // Rows double from one to a chunk by steps of eight: few programs, and a step is never far below its bucket.
+  // Rows double from one to a chunk by steps of eight: few programs, and a step is never far below its
+  // bucket.
   int64_t chunk = std::min<int64_t>(o.chunk, runner->context_ * o.sequences);
   if (o.all_logits) {
-    chunk = std::clamp<int64_t>(kMaxLogitBytes / (info.vocab * static_cast<int64_t>(sizeof(float))), 1, chunk);
+    chunk =
+        std::clamp<int64_t>(kMaxLogitBytes / (info.vocab * static_cast<int64_t>(sizeof(float))), 1, chunk);
   }
   for (int64_t rows = 1;; rows = std::min(rows * 8, chunk)) {
     program::Bucket bucket;
@@ -112,30 +125,36 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
     if (rows == chunk) break;
   }
   runner->parameters_ = std::make_unique<program::Parameters>(source, model.quantisation());
-  QIAO_ASSIGN_OR_RETURN(runner->programs_,
-                        program::ProgramSet::Plan(*runner->parameters_,
-                                                  [&](program::Builder& b) { return model.Build(b); }, programs));
+  QIAO_ASSIGN_OR_RETURN(
+      runner->programs_,
+      program::ProgramSet::Plan(
+          *runner->parameters_, [&](program::Builder& b) { return model.Build(b); }, programs));
   QIAO_RETURN_IF_ERROR(runner->CheckBudget());
   return runner;
 }
 
+// A budget that was given holds for what is allocated. Without one, mapped weights count too: beyond the
+// machine's memory they would be read from disk again for every token, which nobody wants without having
+// asked for it.
 absl::Status Runner::CheckBudget() const {
+  if (options_.meta) return absl::OkStatus();
   const program::MemoryNeeds& needs = programs_->memory();
-  uint64_t limit = options_.memory_budget;
-  std::string whose = "the memory budget";
-  if (limit == 0) {
-    if (options_.meta) return absl::OkStatus();
-    limit = devices_.front()->properties().memory_free_bytes;
-    whose = absl::StrFormat("what %s has free", devices_.front()->name());
-    if (limit == 0) return absl::OkStatus();  // the device does not say
-  }
-  if (needs.allocated() <= limit) return absl::OkStatus();
+  const hal::Device& device = *devices_.front();
+  const bool given = options_.memory_budget != 0;
+  const uint64_t limit = given ? options_.memory_budget : device.properties().memory_free_bytes;
+  const uint64_t mapped = given || !device.unified() ? 0 : needs.mapped_weights;
+  const uint64_t wanted = needs.allocated() + mapped;
+  if (limit == 0 || wanted <= limit) return absl::OkStatus();  // a limit of 0: the device does not say
+  const std::string whose = given ? "the memory budget" : absl::StrFormat("what %s has free", device.name());
   return ResourceExhausted(
-      "the model needs %s: weights %s, cache %s (%d sequences of %d tokens), intermediate values %s; that is more than %s, "
-      "%s. Try a smaller context or chunk%s",
-      Mib(needs.allocated()), Mib(needs.stored_weights), Mib(needs.cache), options_.sequences, context_,
-      Mib(needs.arena + needs.inputs + needs.vectors), whose, Mib(limit),
-      needs.stored_weights > limit ? ", or a machine with more memory" : "");
+      "the model needs %s: weights %s, cache %s (%d sequences of %d tokens), intermediate values %s; that is "
+      "more than %s, "
+      "%s. Try %s",
+      Size(wanted), Size(needs.stored_weights + mapped), Size(needs.cache), options_.sequences, context_,
+      Size(needs.arena + needs.inputs + needs.vectors), whose, Size(limit),
+      !given && needs.allocated() <= limit ? "a machine with more memory, or give a memory budget: the "
+                                             "weights are then read from disk as they are needed"
+                                           : "a smaller context or chunk");
 }
 
 absl::Status Runner::Load(const Progress& progress) {
@@ -161,8 +180,8 @@ absl::StatusOr<Sequence> Runner::Fork(const Sequence& sequence) {
   return copy;
 }
 
-// Makes room for `tokens` more, all of it or none: pages for the new tokens, and an own copy of a last page that is
-// shared and would be written.
+// Makes room for `tokens` more, all of it or none: pages for the new tokens, and an own copy of a last page
+// that is shared and would be written.
 absl::Status Runner::Grow(Sequence& sequence, int64_t tokens) {
   if (sequence.length_ + tokens > context_) {
     return ResourceExhausted("%d tokens and %d more do not fit the context of %d; allow more with --ctx",
@@ -209,8 +228,9 @@ absl::StatusOr<int32_t> Runner::PickBucket(int64_t rows, int64_t seqs, int64_t l
       return static_cast<int32_t>(i);
     }
   }
-  return InvalidArgument("a step of %d rows of %d sequences is more than the largest program takes (%d rows, %d sequences)",
-                         rows, seqs, buckets.back().rows, buckets.back().seqs);
+  return InvalidArgument(
+      "a step of %d rows of %d sequences is more than the largest program takes (%d rows, %d sequences)",
+      rows, seqs, buckets.back().rows, buckets.back().seqs);
 }
 
 absl::Status Runner::Step(absl::Span<const Work> work, program::StepObserver* observer) {
@@ -263,7 +283,8 @@ absl::Status Runner::Step(absl::Span<const Work> work, program::StepObserver* ob
     }
     q_start_.push_back(static_cast<int32_t>(ids_.size()));
     kv_len_.push_back(static_cast<int32_t>(sequence.length_ + static_cast<int64_t>(work[i].tokens.size())));
-    std::copy(sequence.pages_.begin(), sequence.pages_.end(), table_.begin() + static_cast<ptrdiff_t>(i * width));
+    std::copy(sequence.pages_.begin(), sequence.pages_.end(),
+              table_.begin() + static_cast<ptrdiff_t>(i * width));
   }
   program::Step step{.bucket = bucket,
                      .ids = ids_,
@@ -304,6 +325,8 @@ absl::Span<const float> Runner::Logits(int64_t i) const {
   return programs_->Output<float>("logits").subspan(static_cast<size_t>(i) * vocab, vocab);
 }
 
-int32_t Runner::Argmax(int64_t i) const { return programs_->Output<int32_t>("argmax")[static_cast<size_t>(i)]; }
+int32_t Runner::Argmax(int64_t i) const {
+  return programs_->Output<int32_t>("argmax")[static_cast<size_t>(i)];
+}
 
 }  // namespace qiao::engine

@@ -1,5 +1,6 @@
-// Steps of a model over sequences: the layer between a program, which knows rows and pages, and whoever decides what to
-// generate. It keeps the caches' pages, cuts prompts into chunks and picks the bucket of each step.
+// Steps of a model over sequences: the layer between a program, which knows rows and pages, and whoever
+// decides what to generate. It keeps the caches' pages, cuts prompts into chunks and picks the bucket of each
+// step.
 //
 //   QIAO_ASSIGN_OR_RETURN(auto runner, Runner::Plan(model, source, options));
 //   QIAO_RETURN_IF_ERROR(runner->Load(progress));
@@ -23,31 +24,33 @@
 
 namespace qiao::engine {
 
-// "f32": activations and cache in f32, the debugging mode that matches the reference implementation. "bf16": both in
-// bf16, sums in f32. INVALID_ARGUMENT lists them.
+// "f32": activations and cache in f32, the debugging mode that matches the reference implementation. "bf16":
+// both in bf16, sums in f32. INVALID_ARGUMENT lists them.
 absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name);
 
 struct RunnerOptions {
   std::string backend = "cpu";  // NAME or NAME:INDEX
   bool allow_fallback = false;
-  std::string fallback = "cpu";  // the host's plugin that takes what `backend` does not
+  std::string fallback = "cpu";        // the host's plugin that takes what `backend` does not
   hal::DeviceOptions device;           // of `backend`: options and hooks
   hal::DeviceOptions fallback_device;  // of the fallback
   program::Numerics numerics;
-  int64_t context = 0;        // tokens a sequence may hold; 0: the model's, at most kDefaultContext
-  int64_t page_tokens = 0;    // 0: what the device prefers, else 64
-  int32_t sequences = 1;      // at once; the cache holds `context` tokens for each
-  int32_t chunk = 512;        // rows of a step at most
-  bool all_logits = false;    // every row's logits, not only the last of each sequence
-  uint64_t memory_budget = 0; // bytes for everything that is allocated; 0: what the machine has free
-  bool meta = false;          // plan on a meta device like `backend`: nothing is allocated, nothing can run
+  int64_t context = 0;      // tokens a sequence may hold; 0: the model's, at most kDefaultContext
+  int64_t page_tokens = 0;  // 0: what the device prefers, else 64
+  int32_t sequences = 1;    // at once; the cache holds `context` tokens for each
+  int32_t chunk = 512;      // rows of a step at most
+  bool all_logits = false;  // every row's logits, not only the last of each sequence
+  // Bytes for everything that is allocated; mapped weights do not count. 0: all, mapped weights included,
+  // must fit what the device has free.
+  uint64_t memory_budget = 0;
+  bool meta = false;  // plan on a meta device like `backend`: nothing is allocated, nothing can run
   static constexpr int64_t kDefaultContext = 4096;
 };
 
 class Runner;
 
-// The tokens that a sequence has in the cache. Move-only; its pages are given back when it dies. Must not outlive the
-// runner.
+// The tokens that a sequence has in the cache. Move-only; its pages are given back when it dies. Must not
+// outlive the runner.
 class Sequence {
  public:
   Sequence() = default;
@@ -77,8 +80,10 @@ struct Work {
 class Runner {
  public:
   // Opens the devices, builds and places the programs of all buckets and plans the memory, reading no weight.
-  // RESOURCE_EXHAUSTED, with the numbers, where it does not fit the budget. `model` and `source` must outlive the runner.
-  static absl::StatusOr<std::unique_ptr<Runner>> Plan(const models::Model& model, const program::TensorSource& source,
+  // RESOURCE_EXHAUSTED, with the numbers, where it does not fit the budget. `model` and `source` must outlive
+  // the runner.
+  static absl::StatusOr<std::unique_ptr<Runner>> Plan(const models::Model& model,
+                                                      const program::TensorSource& source,
                                                       RunnerOptions options);
   ~Runner();
   absl::Status Load(const Progress& progress = nullptr);
@@ -87,16 +92,17 @@ class Runner {
   // The same tokens in another sequence, sharing the pages; a page that both would write is copied.
   absl::StatusOr<Sequence> Fork(const Sequence& sequence);
 
-  // One step. INVALID_ARGUMENT for ids outside the vocabulary, RESOURCE_EXHAUSTED when context or pages are used up, and
-  // then no sequence has changed.
+  // One step. INVALID_ARGUMENT for ids outside the vocabulary, RESOURCE_EXHAUSTED when context or pages are
+  // used up, and then no sequence has changed.
   absl::Status Step(absl::Span<const Work> work, program::StepObserver* observer = nullptr);
-  // Appends any number of tokens in chunks. The last step's logits are those of the last chunk; with all_logits,
-  // `each` (may be null) is called after every chunk with the index of its first token.
+  // Appends any number of tokens in chunks. The last step's logits are those of the last chunk; with
+  // all_logits, `each` (may be null) is called after every chunk with the index of its first token.
   using ChunkFn = std::function<absl::Status(int64_t first_token)>;
   absl::Status Prefill(Sequence& sequence, absl::Span<const int32_t> tokens, const ChunkFn& each = nullptr,
                        program::StepObserver* observer = nullptr);
 
-  // Of the last step: f32 [V] and the greedy choice, of row i of those whose logits were wanted, in the order of work.
+  // Of the last step: f32 [V] and the greedy choice, of row i of those whose logits were wanted, in the order
+  // of work.
   int64_t logit_rows() const { return logit_rows_; }
   absl::Span<const float> Logits(int64_t i) const;
   int32_t Argmax(int64_t i) const;

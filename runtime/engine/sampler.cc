@@ -7,7 +7,8 @@ namespace qiao::engine {
 
 absl::Status SamplingOptions::Check() const {
   // Written so that NaN fails.
-  if (!(temperature >= 0 && temperature <= 100)) return InvalidArgument("temperature is %g, must be in 0..100", temperature);
+  if (!(temperature >= 0 && temperature <= 100))
+    return InvalidArgument("temperature is %g, must be in 0..100", temperature);
   if (!(top_k >= 0)) return InvalidArgument("top_k is %d, must be 0 (off) or more", top_k);
   if (!(top_p > 0 && top_p <= 1)) return InvalidArgument("top_p is %g, must be in (0, 1]", top_p);
   if (!(min_p >= 0 && min_p <= 1)) return InvalidArgument("min_p is %g, must be in 0..1", min_p);
@@ -34,9 +35,11 @@ absl::StatusOr<Sampled> Sampler::Sample(absl::Span<const float> logits, absl::Sp
   candidates_.clear();
   candidates_.reserve(logits.size());
   for (int32_t i = 0; i < vocab; ++i) {
-    if (!std::isnan(logits[static_cast<size_t>(i)])) candidates_.push_back({i, logits[static_cast<size_t>(i)], 0});
+    if (!std::isnan(logits[static_cast<size_t>(i)]))
+      candidates_.push_back({i, logits[static_cast<size_t>(i)], 0});
   }
-  if (candidates_.empty()) return Internal("all logits are NaN; the weights or a kernel are broken (try --numerics f32)");
+  if (candidates_.empty())
+    return Internal("all logits are NaN; the weights or a kernel are broken (try --numerics f32)");
 
   // The model's own log-probabilities, before anything is changed.
   double top = candidates_[0].logit;
@@ -66,7 +69,8 @@ absl::StatusOr<Sampled> Sampler::Sample(absl::Span<const float> logits, absl::Sp
     return Sampled{best.id, logprob(best.id)};
   }
   if (options_.top_k > 0 && options_.top_k < static_cast<int64_t>(candidates_.size())) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + options_.top_k - 1, candidates_.end(), likelier);
+    std::nth_element(candidates_.begin(), candidates_.begin() + options_.top_k - 1, candidates_.end(),
+                     likelier);
     candidates_.resize(static_cast<size_t>(options_.top_k));
   }
   std::sort(candidates_.begin(), candidates_.end(), likelier);

@@ -26,12 +26,14 @@ struct Sampled {
   float logprob = 0;  // of the token under the model's own distribution (temperature 1, nothing filtered)
 };
 
-// One sequence's sampler. The same seed and logits give the same tokens on every machine: the generator is SplitMix64 and
-// the sums run in a fixed order in double. Filters apply in the order top_k, top_p, min_p, after temperature.
+// One sequence's sampler. The same seed and logits give the same tokens on every machine: the generator is
+// SplitMix64 and the sums run in a fixed order in double. Filters apply in the order top_k, top_p, min_p,
+// after temperature.
 class Sampler {
  public:
   explicit Sampler(SamplingOptions options);
-  // `history`: the tokens so far, for the repetition penalty. NaN logits are never chosen; INTERNAL when all are NaN.
+  // `history`: the tokens so far, for the repetition penalty. NaN logits are never chosen; INTERNAL when all
+  // are NaN.
   absl::StatusOr<Sampled> Sample(absl::Span<const float> logits, absl::Span<const int32_t> history);
   const SamplingOptions& options() const { return options_; }
 

@@ -10,7 +10,8 @@ namespace qiao::program {
 uint64_t PlanArena(absl::Span<ArenaItem> items, uint64_t alignment) {
   std::vector<size_t> order(items.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return items[a].bytes > items[b].bytes; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return items[a].bytes > items[b].bytes; });
   std::vector<const ArenaItem*> placed;  // by offset
   uint64_t size = 0;
   for (size_t i : order) {
@@ -23,9 +24,10 @@ uint64_t PlanArena(absl::Span<ArenaItem> items, uint64_t alignment) {
     }
     item.offset = offset;
     size = std::max(size, offset + item.bytes);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), &item,
-                                   [](const ArenaItem* a, const ArenaItem* b) { return a->offset < b->offset; }),
-                  &item);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), &item,
+                         [](const ArenaItem* a, const ArenaItem* b) { return a->offset < b->offset; }),
+        &item);
   }
   return RoundUp(size, alignment);
 }

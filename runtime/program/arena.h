@@ -15,8 +15,8 @@ struct ArenaItem {
   uint64_t offset = 0;  // out
 };
 
-// Sets the offsets, multiples of `alignment`, and returns the size. Largest first, each at the lowest place that is
-// free for its lifetime: within a few percent of the optimum on transformer graphs.
+// Sets the offsets, multiples of `alignment`, and returns the size. Largest first, each at the lowest place
+// that is free for its lifetime: within a few percent of the optimum on transformer graphs.
 uint64_t PlanArena(absl::Span<ArenaItem> items, uint64_t alignment);
 
 }  // namespace qiao::program

@@ -59,7 +59,8 @@ absl::InlinedVector<ValueId, 4> Builder::Emit(std::string name, uint32_t op, Par
   return *std::move(outputs);
 }
 
-ValueId Builder::Emit1(std::string name, uint32_t op, Params params, absl::Span<const ValueId> args, DType out) {
+ValueId Builder::Emit1(std::string name, uint32_t op, Params params, absl::Span<const ValueId> args,
+                       DType out) {
   const auto outputs = Emit(std::move(name), op, std::move(params), args, out);
   return outputs.empty() ? kNoValue : outputs[0];
 }
@@ -90,7 +91,8 @@ ValueId Builder::Pool(int32_t layer, int32_t kind) {
 
 ValueId Builder::Weight(std::string_view tensor, int64_t rows, int64_t cols) {
   return Weight(tensor, [&] {
-    return std::vector<Slice>{{.tensor = std::string(tensor), .rows = rows, .cols = cols, .row0 = 0, .count = rows}};
+    return std::vector<Slice>{
+        {.tensor = std::string(tensor), .rows = rows, .cols = cols, .row0 = 0, .count = rows}};
   });
 }
 
@@ -165,8 +167,8 @@ ValueId Builder::RmsNorm(std::string name, ValueId x, ValueId gain, float eps) {
 }
 
 ValueId Builder::Linear(std::string name, ValueId x, ValueId weight, DType out) {
-  return Emit1(std::move(name), QIAO_OP_LINEAR, Params(qiao_linear_params{}), {x, kNoValue, weight, kNoValue, kNoValue},
-               out);
+  return Emit1(std::move(name), QIAO_OP_LINEAR, Params(qiao_linear_params{}),
+               {x, kNoValue, weight, kNoValue, kNoValue}, out);
 }
 
 ValueId Builder::GatherRows(std::string name, ValueId x, ValueId index) {
@@ -184,7 +186,8 @@ Builder::RopeTable Builder::RopeTables(std::string name, ValueId positions, Valu
   return out.size() == 2 ? RopeTable{out[0], out[1]} : RopeTable{};
 }
 
-ValueId Builder::LatentAttention(std::string name, ValueId q_latent, ValueId q_rope, int32_t layer, float scale) {
+ValueId Builder::LatentAttention(std::string name, ValueId q_latent, ValueId q_rope, int32_t layer,
+                                 float scale) {
   const ValueId latent = Pool(layer, 0), rope = Pool(layer, 1);
   qiao_latent_attention_params params{};
   params.scale = scale;
@@ -216,16 +219,16 @@ Builder::MlaQuery Builder::MlaProlog(std::string name, ValueId x, RopeTable rope
                                      const qiao_mla_prolog_params& params, int32_t layer) {
   const ValueId latent_pool = Pool(layer, 0), rope_pool = Pool(layer, 1);
   const auto out = Emit(std::move(name), QIAO_OP_MLA_PROLOG, Params(params),
-                        {x, rope.cos, rope.sin, slots(), w.q_a, w.q_norm, w.q, w.kv_a, w.kv_norm, w.w_uk, latent_pool,
-                         rope_pool});
+                        {x, rope.cos, rope.sin, slots(), w.q_a, w.q_norm, w.q, w.kv_a, w.kv_norm, w.w_uk,
+                         latent_pool, rope_pool});
   return out.size() == 2 ? MlaQuery{out[0], out[1]} : MlaQuery{};
 }
 
 ValueId Builder::Reshape(std::string name, ValueId x, absl::Span<const int64_t> dims) {
   if (!ok()) return kNoValue;
   const qiao_tensor contiguous = ops::MakeTensor(DType::kF32, dims);
-  absl::StatusOr<ValueId> view = built_.graph.AddView(
-      std::move(name), x, 0, dims, absl::MakeConstSpan(contiguous.stride, dims.size()));
+  absl::StatusOr<ValueId> view =
+      built_.graph.AddView(std::move(name), x, 0, dims, absl::MakeConstSpan(contiguous.stride, dims.size()));
   if (!view.ok()) {
     Fail(view.status());
     return kNoValue;

@@ -1,10 +1,12 @@
-// Builder: the language in which a model writes its forward pass. Values, not buffers; each method appends one node.
+// Builder: the language in which a model writes its forward pass. Values, not buffers; each method appends
+// one node.
 //
 //   ValueId x = b.Embedding("embed", b.Weight("model.embed_tokens.weight", V, H), b.ids());
 //   ...
 //   b.Output("logits", b.Linear("head", x, head, DType::kF32));
 //
-// The first error sticks: later calls do nothing and Finish returns it, so that a model need not check each line.
+// The first error sticks: later calls do nothing and Finish returns it, so that a model need not check each
+// line.
 #pragma once
 
 #include <cstdint>

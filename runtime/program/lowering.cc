@@ -25,7 +25,8 @@ struct Placed {
 
 class Lowerer {
  public:
-  Lowerer(const LoweringOptions& options, const CacheGeometry& cache, WeightStore& weights, int32_t pool_device)
+  Lowerer(const LoweringOptions& options, const CacheGeometry& cache, WeightStore& weights,
+          int32_t pool_device)
       : options_(options), cache_(cache), weights_(weights) {
     result_.pool_device = pool_device;
     pools_may_move_ = static_cast<size_t>(pool_device) + 1 < options.devices.size();
@@ -66,7 +67,8 @@ absl::Status Lowerer::LayOutPools(const std::vector<BuiltGraph>& graphs) {
       row.width = kind.width;
       layout.kinds.push_back(row);
     }
-    QIAO_ASSIGN_OR_RETURN(layout.bytes, device.ChooseCache(cache_.pages, cache_.page_tokens, absl::MakeSpan(layout.kinds)));
+    QIAO_ASSIGN_OR_RETURN(layout.bytes,
+                          device.ChooseCache(cache_.pages, cache_.page_tokens, absl::MakeSpan(layout.kinds)));
     result_.pools.push_back(std::move(layout));
   }
   for (size_t g = 0; g < graphs.size(); ++g) {
@@ -159,7 +161,8 @@ void Lowerer::Accept(Placed placed, int32_t device, Tier tier, std::string why) 
   }
 }
 
-// The attention of a device that wants a schedule gets one, made once a step from the first attention's shapes.
+// The attention of a device that wants a schedule gets one, made once a step from the first attention's
+// shapes.
 absl::Status Lowerer::AddSchedule(NodeRow& row, int32_t device) {
   constexpr size_t kScheduleArg = 7;
   std::vector<ops::ValueId>& made = schedules_[static_cast<size_t>(device)];
@@ -173,7 +176,10 @@ absl::Status Lowerer::AddSchedule(NodeRow& row, int32_t device) {
       params.rows = static_cast<int32_t>(tensors[0].dim[0]);
       params.page_tokens = static_cast<int32_t>(tensors[2].dim[1]);
       params.kv_bound = static_cast<int32_t>(tensors[6].dim[1] * tensors[2].dim[1]);
-      Node node{.name = "attention_schedule", .op = QIAO_OP_ATTENTION_SCHEDULE, .params = ops::Params(params), .args = {}};
+      Node node{.name = "attention_schedule",
+                .op = QIAO_OP_ATTENTION_SCHEDULE,
+                .params = ops::Params(params),
+                .args = {}};
       node.args = {q_start_[g], kv_len_[g]};
       qiao_tensor out = ops::MakeTensor(DType::kU8, {0});
       out.layout = QIAO_LAYOUT_OPAQUE;
@@ -188,7 +194,8 @@ absl::Status Lowerer::AddSchedule(NodeRow& row, int32_t device) {
       QIAO_ASSIGN_OR_RETURN(uint64_t bytes, options_.devices[static_cast<size_t>(device)]->OutputBytes(call));
       ops::ValueId value = kNoValue;
       if (bytes > 0) {
-        value = graph.AddActivation("attention_schedule", DType::kU8, {static_cast<int64_t>(bytes)}, QIAO_LIVE_ALL);
+        value = graph.AddActivation("attention_schedule", DType::kU8, {static_cast<int64_t>(bytes)},
+                                    QIAO_LIVE_ALL);
         graph.value(value).tensor.layout = QIAO_LAYOUT_OPAQUE;
         node.args.push_back(value);
         schedule.push_back(std::move(node));
@@ -222,10 +229,13 @@ absl::Status Lowerer::Place(NodeRow row, Tier tier) {
       placed.why = "shares its cache with an operation that the device does not support";
     }
     if (placed.yes && first.op == QIAO_OP_LATENT_ATTENTION) {
-      // Whether attention is supported does not depend on the schedule, so it is made when it is known to run here.
+      // Whether attention is supported does not depend on the schedule, so it is made when it is known to run
+      // here.
       QIAO_RETURN_IF_ERROR(AddSchedule(row, d));
       QIAO_ASSIGN_OR_RETURN(placed, Try(row, d));
-      if (!placed.yes) return Internal("%s refuses attention with its own schedule: %s", options_.devices[static_cast<size_t>(d)]->name(), placed.why);
+      if (!placed.yes)
+        return Internal("%s refuses attention with its own schedule: %s",
+                        options_.devices[static_cast<size_t>(d)]->name(), placed.why);
     }
     if (placed.yes) {
       Accept(std::move(placed), d, d == 0 ? tier : Tier::kFallback, d == 0 ? "" : why_not);
@@ -277,7 +287,8 @@ absl::StatusOr<LoweringResult> Lowerer::Run(const std::vector<BuiltGraph>& graph
   for (size_t n = 0; n < count; ++n) {
     NodeRow row;
     for (const BuiltGraph& built : graphs) {
-      if (built.graph.nodes().size() != count || built.graph.nodes()[n].op != graphs.front().graph.nodes()[n].op) {
+      if (built.graph.nodes().size() != count ||
+          built.graph.nodes()[n].op != graphs.front().graph.nodes()[n].op) {
         return Internal("the graphs of two buckets differ at node %d", n);
       }
       row.push_back(built.graph.nodes()[n]);
@@ -303,8 +314,8 @@ absl::StatusOr<LoweringResult> Lower(std::vector<BuiltGraph> graphs, const Lower
     std::string list;
     for (const std::string& line : lowerer.missing()) absl::StrAppendFormat(&list, "\n  %s", line);
     const bool fallback = options.devices.size() > 1;
-    return Unimplemented("%s does not support %d operations of this model%s:%s", options.devices.front()->name(),
-                         lowerer.missing().size(),
+    return Unimplemented("%s does not support %d operations of this model%s:%s",
+                         options.devices.front()->name(), lowerer.missing().size(),
                          fallback ? ", and neither does the fallback"
                                   : "; allow fallback to the host (--allow-fallback) to run them there",
                          list);

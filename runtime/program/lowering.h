@@ -1,5 +1,5 @@
-// From the graphs that a model wrote to the nodes that devices run: weights are negotiated, each operation is placed,
-// coarse operations that nobody claims are taken apart.
+// From the graphs that a model wrote to the nodes that devices run: weights are negotiated, each operation is
+// placed, coarse operations that nobody claims are taken apart.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,8 @@ struct LoweredNode {
   int32_t device = 0;  // index into LoweringOptions::devices
   Tier tier = Tier::kNative;
   absl::InlinedVector<qiao_tensor, 12> tensors;  // of the arguments, weights as they will be stored
-  absl::InlinedVector<int32_t, 4> weights;       // for each argument that is a weight, in order: index in the store
+  absl::InlinedVector<int32_t, 4>
+      weights;  // for each argument that is a weight, in order: index in the store
 };
 
 struct LoweredGraph {
@@ -40,7 +41,7 @@ struct LoweredGraph {
 struct PlacementRow {
   std::string name, op, device, shapes;
   Tier tier = Tier::kNative;
-  std::string why;     // the named device's reason, for a fallback
+  std::string why;  // the named device's reason, for a fallback
 };
 
 struct LoweringOptions {
@@ -60,9 +61,10 @@ struct LoweringResult {
   std::vector<PoolLayout> pools;
 };
 
-// Placement is decided for each node over all buckets together, so that weights and caches live where their operations
-// run: `graphs` must be the same but for their buckets. Without a second device, an operation that devices[0] does not
-// support is UNIMPLEMENTED, and the message lists all such operations with shapes and reasons.
+// Placement is decided for each node over all buckets together, so that weights and caches live where their
+// operations run: `graphs` must be the same but for their buckets. Without a second device, an operation that
+// devices[0] does not support is UNIMPLEMENTED, and the message lists all such operations with shapes and
+// reasons.
 absl::StatusOr<LoweringResult> Lower(std::vector<BuiltGraph> graphs, const LoweringOptions& options,
                                      const CacheGeometry& cache, WeightStore& weights);
 

@@ -11,7 +11,8 @@ namespace {
 
 absl::Status Missing(const TensorSource& source, std::string_view tensor) {
   return NotFound(
-      "%s: tensor \"%s\" is missing; the checkpoint is incomplete, or its config.json describes another model",
+      "%s: tensor \"%s\" is missing; the checkpoint is incomplete, or its config.json describes another "
+      "model",
       source.where(), tensor);
 }
 
@@ -28,7 +29,8 @@ float ToFloat(DType dtype, const std::byte* p) {
       std::memcpy(&v, p, 2);
       return dtype == DType::kF16 ? F16ToFloat(v) : Bf16ToFloat(v);
     }
-    default: return 0;
+    default:
+      return 0;
   }
 }
 
@@ -66,16 +68,19 @@ absl::StatusOr<qiao_piece> Parameters::Resolve(const Slice& slice) {
   piece.ld = slice.cols;
   piece.row0 = slice.row0;
   piece.group = slice.group;
-  if (found->dtype == DType::kF32 || found->dtype == DType::kF16 || found->dtype == DType::kBF16) return piece;
+  if (found->dtype == DType::kF32 || found->dtype == DType::kF16 || found->dtype == DType::kBF16)
+    return piece;
   if (found->dtype != DType::kF8E4M3 && found->dtype != DType::kF8E5M2) {
-    return InvalidArgument("%s: tensor \"%s\" is %s, which is no weight format that Qiao computes with (f32, f16, bf16, f8)",
-                           source_.where(), slice.tensor, Name(found->dtype));
+    return InvalidArgument(
+        "%s: tensor \"%s\" is %s, which is no weight format that Qiao computes with (f32, f16, bf16, f8)",
+        source_.where(), slice.tensor, Name(found->dtype));
   }
 
   const std::string& suffix = quantisation_.scale_suffix;
   if (suffix.empty()) {
-    return InvalidArgument("%s: tensor \"%s\" is %s, but config.json has no quantization_config that says how it is scaled",
-                           source_.where(), slice.tensor, Name(found->dtype));
+    return InvalidArgument(
+        "%s: tensor \"%s\" is %s, but config.json has no quantization_config that says how it is scaled",
+        source_.where(), slice.tensor, Name(found->dtype));
   }
   const std::string scale_name = slice.tensor + suffix;
   QIAO_ASSIGN_OR_RETURN(std::optional<HostTensor> scale, source_.Find(scale_name));
@@ -83,9 +88,10 @@ absl::StatusOr<qiao_piece> Parameters::Resolve(const Slice& slice) {
   const Shape scale_shape{CeilDiv<int64_t>(slice.rows, quantisation_.block[0]),
                           CeilDiv<int64_t>(slice.cols, quantisation_.block[1])};
   if (scale->dtype != DType::kF32 || scale->shape != scale_shape) {
-    return InvalidArgument("%s: tensor \"%s\" is %s%s, but the %dx%d blocks of a %s weight need f32%s", source_.where(),
-                           scale_name, Name(scale->dtype), scale->shape.ToString(), quantisation_.block[0],
-                           quantisation_.block[1], want.ToString(), scale_shape.ToString());
+    return InvalidArgument("%s: tensor \"%s\" is %s%s, but the %dx%d blocks of a %s weight need f32%s",
+                           source_.where(), scale_name, Name(scale->dtype), scale->shape.ToString(),
+                           quantisation_.block[0], quantisation_.block[1], want.ToString(),
+                           scale_shape.ToString());
   }
   piece.scheme = QIAO_SCHEME_BLOCK;
   piece.scale = static_cast<const float*>(Aligned(*scale, scale_name));
@@ -106,22 +112,26 @@ absl::StatusOr<int32_t> Parameters::AddWeight(std::string_view name,
     if (!weight.pieces.empty()) {
       const qiao_piece& first = weight.pieces.front();
       if (piece.dtype != first.dtype || piece.cols != first.cols) {
-        return InvalidArgument("%s: the tensors of %s differ in dtype or width: \"%s\" is %s with %d columns, the first is %s with %d",
-                               source_.where(), name, slice.tensor, Name(static_cast<DType>(piece.dtype)), piece.cols,
-                               Name(static_cast<DType>(first.dtype)), first.cols);
+        return InvalidArgument(
+            "%s: the tensors of %s differ in dtype or width: \"%s\" is %s with %d columns, the first is %s "
+            "with %d",
+            source_.where(), name, slice.tensor, Name(static_cast<DType>(piece.dtype)), piece.cols,
+            Name(static_cast<DType>(first.dtype)), first.cols);
       }
     }
     if (weight.group_start.empty() || piece.group != weight.pieces.back().group) {
       if (piece.group != static_cast<int32_t>(weight.group_start.size())) {
         return Internal("%s: groups of slices are not 0, 1, 2, ...", name);
       }
-      if (weight.group_start.size() > 1 && rows != weight.rows) return Internal("%s: groups differ in rows", name);
+      if (weight.group_start.size() > 1 && rows != weight.rows)
+        return Internal("%s: groups differ in rows", name);
       weight.group_start.push_back(static_cast<int32_t>(weight.pieces.size()));
       rows = 0;
     }
     rows += piece.rows;
     if (weight.group_start.size() == 1) weight.rows = rows;
-    weight.file_bytes += static_cast<uint64_t>(piece.rows * piece.cols) * SizeOf(static_cast<DType>(piece.dtype));
+    weight.file_bytes +=
+        static_cast<uint64_t>(piece.rows * piece.cols) * SizeOf(static_cast<DType>(piece.dtype));
     if (piece.scheme == QIAO_SCHEME_BLOCK) {
       const int64_t blocks = (piece.row0 + piece.rows - 1) / piece.block[0] - piece.row0 / piece.block[0] + 1;
       weight.file_bytes += static_cast<uint64_t>(blocks * piece.scale_ld) * sizeof(float);
@@ -144,8 +154,8 @@ absl::StatusOr<int32_t> Parameters::AddVector(std::string_view name, int64_t siz
   QIAO_ASSIGN_OR_RETURN(std::optional<HostTensor> found, source_.Find(name));
   if (!found) return Missing(source_, name);
   if (found->shape != Shape{size}) {
-    return InvalidArgument("%s: tensor \"%s\" has shape %s, but config.json makes it [%d]", source_.where(), name,
-                           found->shape.ToString(), size);
+    return InvalidArgument("%s: tensor \"%s\" has shape %s, but config.json makes it [%d]", source_.where(),
+                           name, found->shape.ToString(), size);
   }
   if (found->dtype != DType::kF32 && found->dtype != DType::kF16 && found->dtype != DType::kBF16) {
     return InvalidArgument("%s: tensor \"%s\" is %s; f32, f16 or bf16 was expected", source_.where(), name,

@@ -1,13 +1,13 @@
 // The parameters that a model asks for, resolved once and shared by the programs of all its buckets.
 #pragma once
 
+#include <qiao/ops.h>
+
 #include <cstdint>
 #include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <qiao/ops.h>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
@@ -22,13 +22,14 @@ struct Slice {
   std::string tensor;
   int64_t rows = 0, cols = 0;
   int64_t row0 = 0, count = 0;
-  int32_t group = 0;  // expert or head; slices are listed by ascending group, and those of a group are stacked
+  int32_t group =
+      0;  // expert or head; slices are listed by ascending group, and those of a group are stacked
 };
 
 // How quantised tensors of a checkpoint are marked.
 struct Quantisation {
-  // The scales of tensor NAME are NAME + scale_suffix, f32 [ceil(rows/block[0]), ceil(cols/block[1])]; a value is
-  // stored * scale. Empty: the checkpoint has no quantised tensors.
+  // The scales of tensor NAME are NAME + scale_suffix, f32 [ceil(rows/block[0]), ceil(cols/block[1])]; a
+  // value is stored * scale. Empty: the checkpoint has no quantised tensors.
   std::string scale_suffix;
   int32_t block[2] = {128, 128};
 };
@@ -55,8 +56,8 @@ class Parameters {
   Parameters(const TensorSource& source, Quantisation quantisation)
       : source_(source), quantisation_(std::move(quantisation)) {}
 
-  // The weight called `name`, made from `slices` when it is asked for the first time. Errors name file folder, tensor,
-  // and the shape that was expected and found.
+  // The weight called `name`, made from `slices` when it is asked for the first time. Errors name file
+  // folder, tensor, and the shape that was expected and found.
   absl::StatusOr<int32_t> AddWeight(std::string_view name, absl::FunctionRef<std::vector<Slice>()> slices);
   // The tensor `name` of `size` elements.
   absl::StatusOr<int32_t> AddVector(std::string_view name, int64_t size);

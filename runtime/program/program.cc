@@ -46,14 +46,20 @@ absl::Status Block::Allocate(const hal::Device* device, uint64_t bytes) {
   return absl::OkStatus();
 }
 
-int64_t LiveRowsOf(const qiao_tensor& tensor, const Bucket& bucket, int64_t rows, int64_t seqs, int64_t logit_rows) {
+int64_t LiveRowsOf(const qiao_tensor& tensor, const Bucket& bucket, int64_t rows, int64_t seqs,
+                   int64_t logit_rows) {
   const int64_t all = tensor.rank > 0 ? tensor.dim[0] : 1;
   switch (tensor.live) {
-    case QIAO_LIVE_ROWS: return std::min(all, rows);
-    case QIAO_LIVE_SEQS: return std::min(all, seqs);
-    case QIAO_LIVE_LOGITS: return std::min(all, logit_rows);
-    case QIAO_LIVE_ROUTED: return std::min(all, rows * CeilDiv<int64_t>(all, bucket.rows));
-    default: return all;
+    case QIAO_LIVE_ROWS:
+      return std::min(all, rows);
+    case QIAO_LIVE_SEQS:
+      return std::min(all, seqs);
+    case QIAO_LIVE_LOGITS:
+      return std::min(all, logit_rows);
+    case QIAO_LIVE_ROUTED:
+      return std::min(all, rows * CeilDiv<int64_t>(all, bucket.rows));
+    default:
+      return all;
   }
 }
 
@@ -74,7 +80,8 @@ ProgramSet::~ProgramSet() = default;
 
 absl::StatusOr<std::unique_ptr<ProgramSet>> ProgramSet::Plan(Parameters& parameters, const BuildFn& build,
                                                              ProgramOptions options) {
-  if (options.devices.empty() || options.buckets.empty()) return Internal("a program needs a device and a bucket");
+  if (options.devices.empty() || options.buckets.empty())
+    return Internal("a program needs a device and a bucket");
   if (options.devices.size() > 2 || (options.devices.size() == 2 && !options.devices[1]->unified())) {
     return InvalidArgument("the fallback device must share the host's memory, which %s does not",
                            options.devices.back()->name());
@@ -125,7 +132,8 @@ absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
   const ops::Graph& graph = p.lowered->graph;
   p.places.resize(graph.values().size());
 
-  // The inputs lie in one region, so that a device with its own memory gets them by one copy. Behind them: the counts.
+  // The inputs lie in one region, so that a device with its own memory gets them by one copy. Behind them:
+  // the counts.
   uint64_t offset = 0;
   const uint64_t alignment = std::max(spaces_[0]->alignment, spaces_[1]->alignment);
   for (ValueId id : built.inputs) {
@@ -158,7 +166,8 @@ absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
     if (value.role == Role::kVector || value.role == Role::kConstant) {
       auto& offsets = value.role == Role::kVector ? memory.vectors : memory.constants;
       if (offsets.try_emplace(value.source, memory.value_bytes).second) {
-        memory.value_bytes = RoundUp(memory.value_bytes + ExtentBytes(value.tensor, value.tensor.dim[0]), alignment);
+        memory.value_bytes =
+            RoundUp(memory.value_bytes + ExtentBytes(value.tensor, value.tensor.dim[0]), alignment);
       }
       return absl::OkStatus();
     }
@@ -191,7 +200,8 @@ absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
       if (node.node.args[a] == kNoValue || args[a].kind != ArgSpec::kOut) continue;
       const ValueId root = graph.root(node.node.args[a]);
       Compiled::Place& place = p.places[static_cast<size_t>(root)];
-      if (place.home >= 0 && place.home != space) return Internal("%s is computed in two memories", graph.value(root).name);
+      if (place.home >= 0 && place.home != space)
+        return Internal("%s is computed in two memories", graph.value(root).name);
       place.home = space;
       touch(root, space);
     }
@@ -203,7 +213,8 @@ absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
     item.plan = *std::move(plan);
     row_invariant_ = row_invariant_ && item.plan->row_invariant();
     Memory& memory = *spaces_[static_cast<size_t>(space)];
-    memory.workspace_bytes = std::max(memory.workspace_bytes, RoundUp(item.plan->workspace_bytes(), alignment));
+    memory.workspace_bytes =
+        std::max(memory.workspace_bytes, RoundUp(item.plan->workspace_bytes(), alignment));
     p.items.push_back(std::move(item));
   }
   for (const BuiltGraph::Output& output : built.outputs) {
@@ -211,7 +222,8 @@ absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
     const ValueId root = graph.root(output.value);
     // Outputs stay until the step has ended.
     if (graph.value(root).role == Role::kActivation) {
-      lives[kHostSpace][static_cast<size_t>(root)].last = static_cast<int32_t>(p.lowered->nodes.size() * 4 + 4);
+      lives[kHostSpace][static_cast<size_t>(root)].last =
+          static_cast<int32_t>(p.lowered->nodes.size() * 4 + 4);
     }
     p.outputs.push_back({output.name, output.value});
   }
@@ -223,7 +235,8 @@ absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
       const Life& life = lives[static_cast<size_t>(space)][v];
       const Value& value = graph.value(static_cast<ValueId>(v));
       if (life.first < 0 || value.role != Role::kActivation) continue;
-      items.push_back({.bytes = ExtentBytes(value.tensor, value.tensor.dim[0]), .first = life.first, .last = life.last});
+      items.push_back(
+          {.bytes = ExtentBytes(value.tensor, value.tensor.dim[0]), .first = life.first, .last = life.last});
       owner.push_back(v);
     }
     Memory& memory = *spaces_[static_cast<size_t>(space)];
@@ -256,7 +269,8 @@ absl::Status ProgramSet::Load(const Progress& progress) {
       QIAO_RETURN_IF_ERROR(streams_[0].CopyToDevice(space.values.data + offset, values.data(), bytes));
       return streams_[0].Synchronize();
     };
-    for (const auto& [index, offset] : space.vectors) QIAO_RETURN_IF_ERROR(put(offset, parameters_.vector(index).values));
+    for (const auto& [index, offset] : space.vectors)
+      QIAO_RETURN_IF_ERROR(put(offset, parameters_.vector(index).values));
     // Constants are the same in every bucket.
     for (const auto& [index, offset] : space.constants) {
       QIAO_RETURN_IF_ERROR(put(offset, programs_.front()->constants[static_cast<size_t>(index)]));
@@ -295,9 +309,15 @@ void ProgramSet::Bind(Compiled& p) {
           case Role::kActivation:
             pointer = space.arena.data + p.places[static_cast<size_t>(root)].arena[static_cast<size_t>(s)];
             break;
-          case Role::kInput: pointer = space.inputs.data + p.input_offsets[source]; break;
-          case Role::kConstant: pointer = space.values.data + space.constants[base.source]; break;
-          case Role::kVector: pointer = space.values.data + space.vectors[base.source]; break;
+          case Role::kInput:
+            pointer = space.inputs.data + p.input_offsets[source];
+            break;
+          case Role::kConstant:
+            pointer = space.values.data + space.constants[base.source];
+            break;
+          case Role::kVector:
+            pointer = space.values.data + space.vectors[base.source];
+            break;
           case Role::kPool: {
             const BuiltGraph::Pool& pool = p.pools[source];
             const auto& layout = lowered_.pools[static_cast<size_t>(pool.layer)];

@@ -1,8 +1,7 @@
 // A model's forward pass, ready to run: one program a bucket, sharing weights, caches and one arena.
 //
-//   QIAO_ASSIGN_OR_RETURN(auto programs, ProgramSet::Plan(parameters, build, options));   // no weight is read yet
-//   if (programs->memory().total() > budget) ...
-//   QIAO_RETURN_IF_ERROR(programs->Load(progress));
+//   QIAO_ASSIGN_OR_RETURN(auto programs, ProgramSet::Plan(parameters, build, options));   // no weight is
+//   read yet if (programs->memory().total() > budget) ... QIAO_RETURN_IF_ERROR(programs->Load(progress));
 //   QIAO_RETURN_IF_ERROR(programs->Run(step));
 //   auto logits = programs->Output<float>("logits");
 #pragma once
@@ -47,7 +46,7 @@ struct MemoryNeeds {
 
 // What falling back costs.
 struct FallbackCounters {
-  uint64_t launches = 0;       // on the fallback device
+  uint64_t launches = 0;           // on the fallback device
   uint64_t copies = 0, bytes = 0;  // between memories, inputs and outputs included
 };
 
@@ -66,7 +65,8 @@ class ProgramSet {
  public:
   using BuildFn = std::function<absl::Status(Builder&)>;
 
-  // Builds, places and prepares the graphs of all buckets and plans the memory. `parameters` must outlive the result.
+  // Builds, places and prepares the graphs of all buckets and plans the memory. `parameters` must outlive the
+  // result.
   static absl::StatusOr<std::unique_ptr<ProgramSet>> Plan(Parameters& parameters, const BuildFn& build,
                                                           ProgramOptions options);
   ~ProgramSet();
@@ -105,7 +105,8 @@ class ProgramSet {
   void Bind(Compiled& program);
   absl::Status CheckStep(const Step& step) const;
   absl::Span<const std::byte> OutputBytes(std::string_view name) const;
-  absl::Status CopyBetween(const Compiled& program, size_t step, const qiao_batch& batch, StepObserver* observer);
+  absl::Status CopyBetween(const Compiled& program, size_t step, const qiao_batch& batch,
+                           StepObserver* observer);
   absl::Status Observe(const Compiled& program, size_t step, const qiao_batch& batch, double seconds,
                        StepObserver& observer);
 
@@ -114,8 +115,9 @@ class ProgramSet {
   WeightStore weights_;
   LoweringResult lowered_;
   std::vector<std::unique_ptr<Compiled>> programs_;
-  std::vector<std::unique_ptr<Memory>> spaces_;  // [0] host memory, [1] devices[0]'s own where it is not unified
-  std::vector<hal::Stream> streams_;             // by device
+  std::vector<std::unique_ptr<Memory>>
+      spaces_;                        // [0] host memory, [1] devices[0]'s own where it is not unified
+  std::vector<hal::Stream> streams_;  // by device
   MemoryNeeds memory_;
   FallbackCounters fallback_;
   bool row_invariant_ = true;

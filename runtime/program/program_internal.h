@@ -64,15 +64,17 @@ struct ProgramSet::Compiled {
   const LoweredGraph* lowered = nullptr;
   Bucket bucket;
   std::vector<Item> items;
-  std::vector<Place> places;                             // by value
-  std::vector<uint64_t> input_offsets;                   // by StepInput, counts last
-  std::vector<BuiltGraph::Pool> pools;                   // by Value::source
-  std::vector<std::vector<float>> constants;             // by Value::source
+  std::vector<Place> places;                  // by value
+  std::vector<uint64_t> input_offsets;        // by StepInput, counts last
+  std::vector<BuiltGraph::Pool> pools;        // by Value::source
+  std::vector<std::vector<float>> constants;  // by Value::source
   std::vector<Output> outputs;
 };
 
-// The rows of dim[0] that are live, as far as the host knows; routed rows count as rows * (dim[0] / bucket rows).
-int64_t LiveRowsOf(const qiao_tensor& tensor, const Bucket& bucket, int64_t rows, int64_t seqs, int64_t logit_rows);
+// The rows of dim[0] that are live, as far as the host knows; routed rows count as rows * (dim[0] / bucket
+// rows).
+int64_t LiveRowsOf(const qiao_tensor& tensor, const Bucket& bucket, int64_t rows, int64_t seqs,
+                   int64_t logit_rows);
 
 // Bytes from the first element of a tensor to behind the last.
 uint64_t ExtentBytes(const qiao_tensor& tensor, int64_t rows);

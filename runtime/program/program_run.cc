@@ -49,8 +49,9 @@ absl::Status ProgramSet::CheckStep(const Step& step) const {
   const auto seqs = static_cast<int64_t>(step.kv_len.size());
   const auto logits = static_cast<int64_t>(step.logit_index.size());
   if (rows > bucket.rows || seqs > bucket.seqs || logits > bucket.logit_rows) {
-    return InvalidArgument("a step of %d rows, %d sequences and %d logit rows does not fit its bucket of %d, %d and %d",
-                           rows, seqs, logits, bucket.rows, bucket.seqs, bucket.logit_rows);
+    return InvalidArgument(
+        "a step of %d rows, %d sequences and %d logit rows does not fit its bucket of %d, %d and %d", rows,
+        seqs, logits, bucket.rows, bucket.seqs, bucket.logit_rows);
   }
   if (step.positions.size() != step.ids.size() || step.slots.size() != step.ids.size() ||
       step.q_start.size() != step.kv_len.size() + 1 ||
@@ -59,22 +60,26 @@ absl::Status ProgramSet::CheckStep(const Step& step) const {
   }
   const CacheGeometry& cache = options_.cache;
   if (step.q_start[0] != 0 || step.q_start.back() != rows) {
-    return InvalidArgument("q_start runs from %d to %d, not from 0 to %d", step.q_start[0], step.q_start.back(), rows);
+    return InvalidArgument("q_start runs from %d to %d, not from 0 to %d", step.q_start[0],
+                           step.q_start.back(), rows);
   }
   for (size_t s = 0; s < step.kv_len.size(); ++s) {
     const int64_t length = step.q_start[s + 1] - step.q_start[s];
     const int64_t pages = CeilDiv<int64_t>(step.kv_len[s], cache.page_tokens);
     if (length < 0 || length > step.kv_len[s] || pages > bucket.table_width) {
-      return InvalidArgument("sequence %d: %d rows and %d cached tokens do not go together (page table: %d pages of %d)",
-                             s, length, step.kv_len[s], bucket.table_width, cache.page_tokens);
+      return InvalidArgument(
+          "sequence %d: %d rows and %d cached tokens do not go together (page table: %d pages of %d)", s,
+          length, step.kv_len[s], bucket.table_width, cache.page_tokens);
     }
     for (int64_t i = 0; i < pages; ++i) {
       const int32_t page = step.table[s * static_cast<size_t>(bucket.table_width) + static_cast<size_t>(i)];
-      if (page < 0 || page >= cache.pages) return InvalidArgument("sequence %d: page %d is outside the cache", s, page);
+      if (page < 0 || page >= cache.pages)
+        return InvalidArgument("sequence %d: page %d is outside the cache", s, page);
     }
   }
   for (int32_t slot : step.slots) {
-    if (slot < -1 || slot >= cache.pages * cache.page_tokens) return InvalidArgument("slot %d is outside the cache", slot);
+    if (slot < -1 || slot >= cache.pages * cache.page_tokens)
+      return InvalidArgument("slot %d is outside the cache", slot);
   }
   for (int32_t i : step.logit_index) {
     if (i < 0 || i >= rows) return InvalidArgument("logits are asked for row %d of %d", i, rows);
@@ -159,7 +164,8 @@ absl::Status ProgramSet::Run(const Step& step, StepObserver* observer) {
   return absl::OkStatus();
 }
 
-absl::Status ProgramSet::CopyBetween(const Compiled& p, size_t index, const qiao_batch& batch, StepObserver* observer) {
+absl::Status ProgramSet::CopyBetween(const Compiled& p, size_t index, const qiao_batch& batch,
+                                     StepObserver* observer) {
   const Compiled::Item& item = p.items[index];
   const ops::Value& value = p.lowered->graph.value(item.value);
   const Compiled::Place& place = p.places[static_cast<size_t>(item.value)];
@@ -174,7 +180,8 @@ absl::Status ProgramSet::CopyBetween(const Compiled& p, size_t index, const qiao
   } else {
     QIAO_RETURN_IF_ERROR(streams_[0].CopyToDevice(at(item.to), at(item.from), bytes));
   }
-  // To the host: it computes next. To the device: the arena's host bytes may be reused by the host's next launch.
+  // To the host: it computes next. To the device: the arena's host bytes may be reused by the host's next
+  // launch.
   QIAO_RETURN_IF_ERROR(streams_[0].Synchronize());
   ++fallback_.copies;
   fallback_.bytes += bytes;
@@ -206,7 +213,8 @@ absl::Status ProgramSet::Observe(const Compiled& p, size_t index, const qiao_bat
     }
     const auto a = static_cast<size_t>(arg - node.node.args.begin());
     const qiao_tensor& tensor = node.tensors[a];
-    if (tensor.layout != QIAO_LAYOUT_STRIDED) return InvalidArgument("%s is opaque", p.lowered->graph.value(id).name);
+    if (tensor.layout != QIAO_LAYOUT_STRIDED)
+      return InvalidArgument("%s is opaque", p.lowered->graph.value(id).name);
     const int64_t rows = LiveRowsOf(tensor, p.bucket, batch.rows, batch.seqs, batch.logit_rows);
     const uint64_t extent = ExtentBytes(tensor, rows);
     std::vector<std::byte> raw(extent);
@@ -229,9 +237,11 @@ absl::Span<const std::byte> ProgramSet::OutputBytes(std::string_view name) const
     if (output.name != name) continue;
     const ops::Value& value = p.lowered->graph.value(output.value);
     const ops::ValueId root = p.lowered->graph.root(output.value);
-    const std::byte* data = spaces_[kHostSpace]->arena.data + p.places[static_cast<size_t>(root)].arena[kHostSpace] +
-                            value.offset * static_cast<int64_t>(SizeOf(static_cast<DType>(value.tensor.dtype)));
-    return {data, ExtentBytes(value.tensor, LiveRowsOf(value.tensor, p.bucket, last_rows_, last_seqs_, last_logit_rows_))};
+    const std::byte* data =
+        spaces_[kHostSpace]->arena.data + p.places[static_cast<size_t>(root)].arena[kHostSpace] +
+        value.offset * static_cast<int64_t>(SizeOf(static_cast<DType>(value.tensor.dtype)));
+    return {data, ExtentBytes(value.tensor,
+                              LiveRowsOf(value.tensor, p.bucket, last_rows_, last_seqs_, last_logit_rows_))};
   }
   return {};
 }
@@ -251,8 +261,9 @@ absl::Status ProgramSet::CopyPage(int32_t from, int32_t to) {
       std::byte* base = space.pools[l].data + kind.offset;
       for (int64_t r = 0; r < cache.page_tokens; ++r) {
         const uint64_t within = static_cast<uint64_t>(r) * kind.row_stride;
-        QIAO_RETURN_IF_ERROR(stream.CopyOnDevice(base + static_cast<uint64_t>(to) * kind.page_stride + within,
-                                                 base + static_cast<uint64_t>(from) * kind.page_stride + within, row));
+        QIAO_RETURN_IF_ERROR(
+            stream.CopyOnDevice(base + static_cast<uint64_t>(to) * kind.page_stride + within,
+                                base + static_cast<uint64_t>(from) * kind.page_stride + within, row));
       }
     }
   }

@@ -25,7 +25,8 @@ struct HostTensor {
 class TensorSource {
  public:
   virtual ~TensorSource() = default;
-  // Absent is not an error here; a tensor that is there and of no use is (a dtype that Qiao does not compute with).
+  // Absent is not an error here; a tensor that is there and of no use is (a dtype that Qiao does not compute
+  // with).
   virtual absl::StatusOr<std::optional<HostTensor>> Find(std::string_view name) const = 0;
   // For messages: the folder or file that was searched.
   virtual std::string where() const = 0;

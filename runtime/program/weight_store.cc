@@ -10,8 +10,8 @@ namespace qiao::program {
 absl::StatusOr<int32_t> WeightStore::Choose(const std::shared_ptr<const hal::Device>& device, uint32_t op,
                                             const ops::Params& params, uint32_t argument, uint32_t activation,
                                             int32_t parameter) {
-  std::string key = absl::StrFormat("%d/%p/%d/%d/%d/", parameter, static_cast<const void*>(device.get()), op, argument,
-                                    activation);
+  std::string key = absl::StrFormat("%d/%p/%d/%d/%d/", parameter, static_cast<const void*>(device.get()), op,
+                                    argument, activation);
   key.append(static_cast<const char*>(params.data()), params.size());
   if (auto it = by_key_.find(key); it != by_key_.end()) return it->second;
 
@@ -63,7 +63,8 @@ uint64_t WeightStore::StoredBytes(const hal::Device& device) const {
   uint64_t bytes = 0;
   for (int32_t i = 0; i < size(); ++i) {
     const StoredWeight& s = stored(i);
-    if (used(i) && s.device.get() == &device && s.choice.layout != QIAO_LAYOUT_PIECES) bytes += s.choice.bytes;
+    if (used(i) && s.device.get() == &device && s.choice.layout != QIAO_LAYOUT_PIECES)
+      bytes += s.choice.bytes;
   }
   return bytes;
 }

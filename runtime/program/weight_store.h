@@ -1,4 +1,5 @@
-// Weights as the devices want them: negotiated once for each weight, use and device, then stored once for all programs.
+// Weights as the devices want them: negotiated once for each weight, use and device, then stored once for all
+// programs.
 #pragma once
 
 #include <algorithm>
@@ -35,8 +36,8 @@ class WeightStore {
  public:
   explicit WeightStore(const Parameters& parameters) : parameters_(parameters) {}
 
-  // Asks `device` how it wants argument `argument` of an operation, which is parameter `parameter`; equal questions are
-  // asked once.
+  // Asks `device` how it wants argument `argument` of an operation, which is parameter `parameter`; equal
+  // questions are asked once.
   absl::StatusOr<int32_t> Choose(const std::shared_ptr<const hal::Device>& device, uint32_t op,
                                  const ops::Params& params, uint32_t argument, uint32_t activation,
                                  int32_t parameter);

@@ -1,8 +1,7 @@
 // The public API, as an embedder sees it.
-#include <qiao/engine.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <qiao/engine.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -149,7 +148,8 @@ TEST(Engine, ABadRequestFailsOnlyItself) {
 
 TEST(Engine, AnExceptionOfTheCallerDoesNotCrossTheBoundaryAsOne) {
   auto engine = Loaded(Demo());
-  auto result = engine->Generate(Ask("x", 8), [](const Token&) -> bool { throw std::runtime_error("caller's"); });
+  auto result =
+      engine->Generate(Ask("x", 8), [](const Token&) -> bool { throw std::runtime_error("caller's"); });
   EXPECT_EQ(result.status().code(), Code::kInternal);
   EXPECT_THAT(result.status().message(), HasSubstr("caller's"));
   EXPECT_TRUE(engine->Generate(Ask("x", 4), nullptr).ok());
@@ -169,8 +169,8 @@ TEST(Engine, LoadingFailsCleanlyOutsideItsBudgetAndWhenCancelled) {
   EXPECT_EQ(Engine::Load(options).status().code(), Code::kInvalidArgument);
 }
 
-// Every allocation of host memory by the devices goes through the hooks and is given back; refusing any of them is an
-// error and no more.
+// Every allocation of host memory by the devices goes through the hooks and is given back; refusing any of
+// them is an error and no more.
 TEST(Engine, AllocatorHooksSeeEverythingAndMayRefuse) {
   std::mutex mutex;
   std::map<void*, uint64_t> live;
@@ -202,7 +202,9 @@ TEST(Engine, AllocatorHooksSeeEverythingAndMayRefuse) {
     calls = 0;
     refuse_at = n;
     auto engine = Engine::Load(options);
-    if (!engine.ok()) EXPECT_EQ(engine.status().code(), Code::kResourceExhausted) << engine.status().message();
+    if (!engine.ok()) {
+      EXPECT_EQ(engine.status().code(), Code::kResourceExhausted) << engine.status().message();
+    }
   }
   EXPECT_TRUE(live.empty());
 }
@@ -218,7 +220,8 @@ TEST(Engine, SaysWhatItIs) {
   auto engine = Loaded(options);
   EXPECT_EQ(engine->model().family, "deepseek_v3");
   EXPECT_EQ(engine->model().parameters, 9'179'648u);
-  EXPECT_EQ(engine->memory().cache_bytes_per_token, 96u * 4 * 2) << "latent 64 and rope 32, four layers, bf16";
+  EXPECT_EQ(engine->memory().cache_bytes_per_token, 96u * 4 * 2)
+      << "latent 64 and rope 32, four layers, bf16";
   EXPECT_TRUE(engine->device().row_invariant);
   EXPECT_EQ(engine->device().fallback_launches, 0u);
   EXPECT_EQ(engine->context(), 512);
@@ -229,7 +232,8 @@ TEST(Engine, SaysWhatItIs) {
   EXPECT_EQ(Engine::Load(options).status().code(), Code::kUnimplemented);
   options.allow_fallback = true;
   auto fallback = Loaded(options);
-  EXPECT_EQ(fallback->Generate(Ask("SQLite is a", 8), nullptr)->text, engine->Generate(Ask("SQLite is a", 8), nullptr)->text);
+  EXPECT_EQ(fallback->Generate(Ask("SQLite is a", 8), nullptr)->text,
+            engine->Generate(Ask("SQLite is a", 8), nullptr)->text);
   EXPECT_GT(fallback->device().fallback_launches, 0u);
 }
 

@@ -137,7 +137,8 @@ TEST_F(RunnerTest, AModelThatDoesNotFitSaysSoWithNumbersBeforeLoading) {
   options.memory_budget = 100'000;
   const absl::Status status = Plan(options).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(std::string(status.message()), testing::AllOf(HasSubstr("MiB"), HasSubstr("cache"), HasSubstr("memory budget")));
+  EXPECT_THAT(std::string(status.message()),
+              testing::AllOf(HasSubstr("MiB"), HasSubstr("cache"), HasSubstr("memory budget")));
 }
 
 TEST_F(RunnerTest, RefusesOptionsOutsideTheirRange) {
@@ -146,7 +147,8 @@ TEST_F(RunnerTest, RefusesOptionsOutsideTheirRange) {
     f(options);
     return Plan(options).status();
   };
-  EXPECT_THAT(std::string(change([](RunnerOptions& o) { o.context = 100'000; }).message()), HasSubstr("max_position_embeddings"));
+  EXPECT_THAT(std::string(change([](RunnerOptions& o) { o.context = 100'000; }).message()),
+              HasSubstr("max_position_embeddings"));
   EXPECT_FALSE(change([](RunnerOptions& o) { o.context = -1; }).ok());
   EXPECT_FALSE(change([](RunnerOptions& o) { o.chunk = 0; }).ok());
   EXPECT_FALSE(change([](RunnerOptions& o) { o.page_tokens = -4; }).ok());

@@ -1,6 +1,6 @@
-// MLA attends in the latent space: queries are brought there by W_UK, results are brought back by W_UV. This is the same
-// function as expanding keys and values for every head and attending as usual (DeepSeek-V2, arXiv 2405.04434, eq. 9..19),
-// which this test computes directly.
+// MLA attends in the latent space: queries are brought there by W_UK, results are brought back by W_UV. This
+// is the same function as expanding keys and values for every head and attending as usual (DeepSeek-V2, arXiv
+// 2405.04434, eq. 9..19), which this test computes directly.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -34,8 +34,8 @@ void Launch(uint32_t op, const void* params, std::vector<qiao_tensor> tensors, s
 }
 
 // Rows `part` of each head of kv_b [heads * (nope + value), latent].
-qiao_weight_view Heads(const std::vector<float>& kv_b, int64_t row0, int64_t rows, std::vector<qiao_piece>& pieces,
-                       std::vector<int32_t>& starts) {
+qiao_weight_view Heads(const std::vector<float>& kv_b, int64_t row0, int64_t rows,
+                       std::vector<qiao_piece>& pieces, std::vector<int32_t>& starts) {
   for (int64_t h = 0; h < kHeads; ++h) {
     qiao_piece piece{};
     piece.struct_size = sizeof(piece);
@@ -64,7 +64,8 @@ qiao_tensor WeightTensor(int64_t rows) {
 }
 
 TEST(AbsorbedAttention, EqualsExpandedAttention) {
-  std::vector<float> q_nope = Random(kTokens * kHeads * kNope, 1), q_rope = Random(kTokens * kHeads * kRope, 2);
+  std::vector<float> q_nope = Random(kTokens * kHeads * kNope, 1),
+                     q_rope = Random(kTokens * kHeads * kRope, 2);
   const std::vector<float> latent = Random(kTokens * kLatent, 3), rope = Random(kTokens * kRope, 4);
   const std::vector<float> kv_b = Random(kHeads * (kNope + kValue) * kLatent, 5);
   const double scale = 0.21;
@@ -80,7 +81,8 @@ TEST(AbsorbedAttention, EqualsExpandedAttention) {
       for (int64_t c = 0; c < kLatent; ++c) {
         const double l = latent[static_cast<size_t>(j * kLatent + c)];
         for (int64_t r = 0; r < kNope; ++r) keys[static_cast<size_t>(j * kNope + r)] += weight(h, r, c) * l;
-        for (int64_t r = 0; r < kValue; ++r) values[static_cast<size_t>(j * kValue + r)] += weight(h, kNope + r, c) * l;
+        for (int64_t r = 0; r < kValue; ++r)
+          values[static_cast<size_t>(j * kValue + r)] += weight(h, kNope + r, c) * l;
       }
     }
     for (int64_t t = 0; t < kTokens; ++t) {
@@ -89,7 +91,8 @@ TEST(AbsorbedAttention, EqualsExpandedAttention) {
       for (int64_t j = 0; j <= t; ++j) {
         double s = 0;
         for (int64_t r = 0; r < kNope; ++r) {
-          s += q_nope[static_cast<size_t>((t * kHeads + h) * kNope + r)] * keys[static_cast<size_t>(j * kNope + r)];
+          s += q_nope[static_cast<size_t>((t * kHeads + h) * kNope + r)] *
+               keys[static_cast<size_t>(j * kNope + r)];
         }
         for (int64_t r = 0; r < kRope; ++r) {
           s += static_cast<double>(q_rope[static_cast<size_t>((t * kHeads + h) * kRope + r)]) *
@@ -138,14 +141,16 @@ TEST(AbsorbedAttention, EqualsExpandedAttention) {
   qiao_latent_attention_params attention{};
   attention.struct_size = sizeof(attention);
   attention.scale = static_cast<float>(scale);
-  Launch(QIAO_OP_LATENT_ATTENTION, &attention,
-         {ops::MakeTensor(DType::kF32, {kTokens, kHeads, kLatent}), ops::MakeTensor(DType::kF32, {kTokens, kHeads, kRope}),
-          ops::MakeTensor(DType::kF32, {6, kPage, kLatent}), ops::MakeTensor(DType::kF32, {6, kPage, kRope}),
-          ops::MakeTensor(DType::kI32, {2}), ops::MakeTensor(DType::kI32, {1}), ops::MakeTensor(DType::kI32, {1, 6}), none,
-          ops::MakeTensor(DType::kF32, {kTokens, kHeads, kLatent})},
-         {q_latent.data(), q_rope.data(), latent_pool.data(), rope_pool.data(), q_start.data(), kv_len.data(), table.data(),
-          nullptr, o.data()},
-         &batch);
+  Launch(
+      QIAO_OP_LATENT_ATTENTION, &attention,
+      {ops::MakeTensor(DType::kF32, {kTokens, kHeads, kLatent}),
+       ops::MakeTensor(DType::kF32, {kTokens, kHeads, kRope}),
+       ops::MakeTensor(DType::kF32, {6, kPage, kLatent}), ops::MakeTensor(DType::kF32, {6, kPage, kRope}),
+       ops::MakeTensor(DType::kI32, {2}), ops::MakeTensor(DType::kI32, {1}),
+       ops::MakeTensor(DType::kI32, {1, 6}), none, ops::MakeTensor(DType::kF32, {kTokens, kHeads, kLatent})},
+      {q_latent.data(), q_rope.data(), latent_pool.data(), rope_pool.data(), q_start.data(), kv_len.data(),
+       table.data(), nullptr, o.data()},
+      &batch);
   linear.w_transposed = 0;
   Launch(QIAO_OP_LINEAR, &linear,
          {ops::MakeTensor(DType::kF32, {kTokens, kHeads, kLatent}), none, WeightTensor(kValue), none, none,

@@ -42,7 +42,8 @@ TEST(DeepseekConfig, ParameterCountsOfTheReleases) {
     return engine::CountParameters(**MakeModel(*reader));
   };
   EXPECT_EQ(count("deepseek-v2-lite").stored, 15'706'484'224u);
-  // What its files hold (3,918,786,560 bf16, 680,571,043,840 f8) and the gates' biases: 671 G and the MTP layer.
+  // What its files hold (3,918,786,560 bf16, 680,571,043,840 f8) and the gates' biases: 671 G and the MTP
+  // layer.
   EXPECT_EQ(count("deepseek-v3").stored, 684'489'845'504u);
   const double active = static_cast<double>(count("deepseek-v3").active);
   EXPECT_NEAR(active, 37e9, 1.0e9);
@@ -51,36 +52,38 @@ TEST(DeepseekConfig, ParameterCountsOfTheReleases) {
 
 TEST(DeepseekConfig, RefusesWhatItWouldComputeWrongly) {
   for (const auto& [key, value] : std::vector<std::pair<std::string, Json>>{{"hidden_act", "gelu"},
-                                                                           {"attention_bias", true},
-                                                                           {"moe_layer_freq", 2},
-                                                                           {"scoring_func", "softmax"},
-                                                                           {"topk_method", "greedy"},
-                                                                           {"index_topk", 2048},
-                                                                           {"sliding_window", 128},
-                                                                           {"swiglu_limit", 7.0}}) {
+                                                                            {"attention_bias", true},
+                                                                            {"moe_layer_freq", 2},
+                                                                            {"scoring_func", "softmax"},
+                                                                            {"topk_method", "greedy"},
+                                                                            {"index_topk", 2048},
+                                                                            {"sliding_window", 128},
+                                                                            {"swiglu_limit", 7.0}}) {
     const absl::Status status = With(key, value);
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << key << ": " << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(key));
   }
-  EXPECT_THAT(std::string(With("model_type", "gpt2").message()), testing::AllOf(HasSubstr("gpt2"), HasSubstr("deepseek_v3")));
+  EXPECT_THAT(std::string(With("model_type", "gpt2").message()),
+              testing::AllOf(HasSubstr("gpt2"), HasSubstr("deepseek_v3")));
 }
 
 TEST(DeepseekConfig, NamesTheFieldThatIsWrong) {
   for (const auto& [key, value] : std::vector<std::pair<std::string, Json>>{{"hidden_size", 0},
-                                                                           {"hidden_size", "128"},
-                                                                           {"hidden_size", -5},
-                                                                           {"hidden_size", 1e18},
-                                                                           {"vocab_size", nullptr},
-                                                                           {"num_hidden_layers", 1 << 20},
-                                                                           {"qk_rope_head_dim", 15},
-                                                                           {"num_experts_per_tok", 17},
-                                                                           {"n_group", 3},
-                                                                           {"topk_group", 9},
-                                                                           {"eos_token_id", 512},
-                                                                           {"rms_norm_eps", "tiny"}}) {
+                                                                            {"hidden_size", "128"},
+                                                                            {"hidden_size", -5},
+                                                                            {"hidden_size", 1e18},
+                                                                            {"vocab_size", nullptr},
+                                                                            {"num_hidden_layers", 1 << 20},
+                                                                            {"qk_rope_head_dim", 15},
+                                                                            {"num_experts_per_tok", 17},
+                                                                            {"n_group", 3},
+                                                                            {"topk_group", 9},
+                                                                            {"eos_token_id", 512},
+                                                                            {"rms_norm_eps", "tiny"}}) {
     const absl::Status status = With(key, value);
     EXPECT_FALSE(status.ok()) << key << " = " << value;
-    EXPECT_THAT(std::string(status.message()), testing::AnyOf(HasSubstr(key), HasSubstr("n_group"), HasSubstr("experts")))
+    EXPECT_THAT(std::string(status.message()),
+                testing::AnyOf(HasSubstr(key), HasSubstr("n_group"), HasSubstr("experts")))
         << status;
   }
 }

@@ -1,12 +1,13 @@
-// The proof of every number: logits, expert choices and greedy tokens equal those of the reference implementation
-// (transformers in f32), on each backend, in one prefill, token by token, and with any page size.
+// The proof of every number: logits, expert choices and greedy tokens equal those of the reference
+// implementation (transformers in f32), on each backend, in one prefill, token by token, and with any page
+// size.
+#include "tests/models/golden.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-
-#include "tests/models/golden.h"
 
 namespace qiao {
 namespace {
@@ -30,8 +31,8 @@ class GoldenTest : public testing::TestWithParam<std::tuple<std::string, Where>>
   }
 };
 
-// max|difference| <= 1e-4 max|logit|: the acceptance bound. An independent f32 implementation reaches 3e-6; twenty times
-// that is asserted, so that a small systematic error is seen.
+// max|difference| <= 1e-4 max|logit|: the acceptance bound. An independent f32 implementation reaches 3e-6;
+// twenty times that is asserted, so that a small systematic error is seen.
 constexpr double kRelativeBound = 6e-5;
 
 double MaxAbs(const std::vector<float>& v) {
@@ -63,8 +64,8 @@ TEST_P(GoldenTest, LogitsExpertsAndGreedyTokens) {
     for (size_t n = 0; n < positions.size(); ++n) {
       const absl::Span<const float> got = runner.Logits(positions[n]);
       for (int64_t v = 0; v < vocab; ++v) {
-        const double difference =
-            std::fabs(static_cast<double>(got[static_cast<size_t>(v)]) - want[n * static_cast<size_t>(vocab) + static_cast<size_t>(v)]);
+        const double difference = std::fabs(static_cast<double>(got[static_cast<size_t>(v)]) -
+                                            want[n * static_cast<size_t>(vocab) + static_cast<size_t>(v)]);
         worst = std::max(worst, difference / scale);
       }
     }
@@ -85,7 +86,8 @@ TEST_P(GoldenTest, LogitsExpertsAndGreedyTokens) {
         std::vector<size_t> order(k);
         std::iota(order.begin(), order.end(), size_t{0});
         const size_t row = static_cast<size_t>(positions[n]) * k;
-        std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return got_ids[row + a] < got_ids[row + b]; });
+        std::sort(order.begin(), order.end(),
+                  [&](size_t a, size_t b) { return got_ids[row + a] < got_ids[row + b]; });
         for (size_t j = 0; j < k; ++j) {
           EXPECT_EQ(got_ids[row + order[j]], want_ids[n * k + j]) << "layer " << l << " row " << n;
           EXPECT_NEAR(got_w[row + order[j]], want_w[n * k + j], 1e-4 * (1 + std::fabs(want_w[n * k + j])));
@@ -106,8 +108,9 @@ TEST_P(GoldenTest, LogitsExpertsAndGreedyTokens) {
       if (g + 1 == want_tokens.size()) break;
       const absl::Span<const float> got = runner.Logits(0);
       for (int64_t v = 0; v < vocab; ++v) {
-        const double difference = std::fabs(static_cast<double>(got[static_cast<size_t>(v)]) -
-                                            want_gen[(g + 1) * static_cast<size_t>(vocab) + static_cast<size_t>(v)]);
+        const double difference =
+            std::fabs(static_cast<double>(got[static_cast<size_t>(v)]) -
+                      want_gen[(g + 1) * static_cast<size_t>(vocab) + static_cast<size_t>(v)]);
         worst = std::max(worst, difference / scale);
       }
     }
@@ -142,13 +145,15 @@ TEST_P(GoldenTest, ChunksPagesAndSingleTokensGiveTheSameTokens) {
       const engine::Work work{&sequence, {&got.back(), 1}, true};
       ASSERT_TRUE(model->runner->Step({&work, 1}).ok());
     }
-    EXPECT_EQ(got, std::vector<int32_t>(want.begin(), want.begin() + 8)) << "chunk " << cut.chunk << ", page " << cut.page;
+    EXPECT_EQ(got, std::vector<int32_t>(want.begin(), want.begin() + 8))
+        << "chunk " << cut.chunk << ", page " << cut.page;
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Deepseek, GoldenTest,
-    testing::Combine(testing::Values("deepseek_v2", "deepseek_v2_lite", "deepseek_v3", "deepseek_v3_fp8_mtp", "kimi_k2"),
+    testing::Combine(testing::Values("deepseek_v2", "deepseek_v2_lite", "deepseek_v3", "deepseek_v3_fp8_mtp",
+                                     "kimi_k2"),
                      testing::Values(Where{"reference", false}, Where{"cpu", false}, Where{"null", true})),
     [](const auto& info) { return std::get<0>(info.param) + "_" + std::get<1>(info.param).backend; });
 

@@ -1,4 +1,5 @@
-// The model that ships with Qiao: what it predicts in bf16 and f32, and that a row's bits depend on nothing but the row.
+// The model that ships with Qiao: what it predicts in bf16 and f32, and that a row's bits depend on nothing
+// but the row.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -118,10 +119,11 @@ TEST(ShippedModel, LogitsAreBitwiseTheSameHoweverThePromptIsCut) {
   const std::vector<std::vector<int32_t>> others(documents.begin() + 1, documents.end());
   const auto whole = AllLogits({"one go", 512, 64, "1", false}, ids, others);
   ASSERT_TRUE(whole.ok()) << whole.status();
-  for (const Cut& cut : {Cut{"two threads", 512, 64, "2", false}, Cut{"three threads", 512, 64, "3", false},
-                         Cut{"chunks of 64", 64, 64, "2", false}, Cut{"chunks of 13, pages of 16", 13, 16, "2", false},
-                         Cut{"chunks of 3, pages of 128", 3, 128, "1", false}, Cut{"token by token", 1, 64, "1", false},
-                         Cut{"among others", 7, 16, "2", true}}) {
+  for (const Cut& cut :
+       {Cut{"two threads", 512, 64, "2", false}, Cut{"three threads", 512, 64, "3", false},
+        Cut{"chunks of 64", 64, 64, "2", false}, Cut{"chunks of 13, pages of 16", 13, 16, "2", false},
+        Cut{"chunks of 3, pages of 128", 3, 128, "1", false}, Cut{"token by token", 1, 64, "1", false},
+        Cut{"among others", 7, 16, "2", true}}) {
     const auto got = AllLogits(cut, ids, others);
     ASSERT_TRUE(got.ok()) << cut.what << ": " << got.status();
     ASSERT_EQ(got->size(), whole->size()) << cut.what;

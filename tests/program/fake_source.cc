@@ -61,7 +61,8 @@ void FakeSource::Misalign(const std::string& name) {
 absl::StatusOr<std::optional<HostTensor>> FakeSource::Find(std::string_view name) const {
   auto it = tensors_.find(name);
   if (it == tensors_.end()) return std::optional<HostTensor>();
-  return std::optional<HostTensor>(HostTensor{it->second.dtype, it->second.shape, it->second.bytes.data() + it->second.offset});
+  return std::optional<HostTensor>(
+      HostTensor{it->second.dtype, it->second.shape, it->second.bytes.data() + it->second.offset});
 }
 
 }  // namespace qiao::program

@@ -72,11 +72,13 @@ TEST(Parameters, ErrorsNameTheTensorAndBothShapes) {
   source.AddRandom("r_scale_inv", {2, 1});
   Parameters parameters(source, {"_scale_inv", {128, 128}});
   auto message = [&](const std::string& tensor, int64_t rows, int64_t cols) {
-    return std::string(parameters.AddWeight(tensor, [&] { return Whole(tensor, rows, cols); }).status().message());
+    return std::string(
+        parameters.AddWeight(tensor, [&] { return Whole(tensor, rows, cols); }).status().message());
   };
   EXPECT_THAT(message("none", 1, 1), HasSubstr("tensor \"none\" is missing"));
   EXPECT_THAT(message("w", 5, 8), testing::AllOf(HasSubstr("[4, 8]"), HasSubstr("[5, 8]")));
-  EXPECT_THAT(message("r", 4, 8), testing::AllOf(HasSubstr("r_scale_inv"), HasSubstr("[2, 1]"), HasSubstr("[1, 1]")));
+  EXPECT_THAT(message("r", 4, 8),
+              testing::AllOf(HasSubstr("r_scale_inv"), HasSubstr("[2, 1]"), HasSubstr("[1, 1]")));
   source.Erase("q_scale_inv");
   EXPECT_THAT(message("q", 4, 8), HasSubstr("\"q_scale_inv\" is missing"));
   Parameters plain(source, {});
@@ -91,7 +93,12 @@ TEST(Parameters, PiecesOfAWeightMustAgree) {
   source.AddRandomF8("b", 4, 8, 128);
   Parameters parameters(source, {"_scale_inv", {128, 128}});
   absl::Status status =
-      parameters.AddWeight("ab", [] { return std::vector<Slice>{{"a", 4, 8, 0, 4, 0}, {"b", 4, 8, 0, 4, 0}}; }).status();
+      parameters
+          .AddWeight("ab",
+                     [] {
+                       return std::vector<Slice>{{"a", 4, 8, 0, 4, 0}, {"b", 4, 8, 0, 4, 0}};
+                     })
+          .status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("differ in dtype"));
 }
 

@@ -1,4 +1,5 @@
-// Placement, fallback and copies, on a small model written by hand and a device that claims only some operations.
+// Placement, fallback and copies, on a small model written by hand and a device that claims only some
+// operations.
 #include "runtime/program/program.h"
 
 #include <gmock/gmock.h>
@@ -14,7 +15,8 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr int64_t kVocab = 37, kHidden = 24, kHeads = 2, kNope = 8, kRope = 4, kLatent = 12, kValue = 6, kWidth = 20;
+constexpr int64_t kVocab = 37, kHidden = 24, kHeads = 2, kNope = 8, kRope = 4, kLatent = 12, kValue = 6,
+                  kWidth = 20;
 
 // One MLA layer and one MLP: every kind of value there is.
 absl::Status BuildTiny(Builder& b) {
@@ -50,8 +52,9 @@ absl::Status BuildTiny(Builder& b) {
     return std::vector<Slice>{{"gate", kWidth, kHidden, 0, kWidth, 0}, {"up", kWidth, kHidden, 0, kWidth, 0}};
   });
   const ValueId m = b.Mlp("mlp", middle.normed, gate_up, b.Weight("down", kHidden, kWidth));
-  const auto last = b.AddRmsNorm("final", b.GatherRows("last_m", m, b.logit_index()),
-                                 b.GatherRows("last_x", middle.sum, b.logit_index()), b.Vector("g2", kHidden), 1e-6f);
+  const auto last =
+      b.AddRmsNorm("final", b.GatherRows("last_m", m, b.logit_index()),
+                   b.GatherRows("last_x", middle.sum, b.logit_index()), b.Vector("g2", kHidden), 1e-6f);
   const ValueId logits = b.Linear("logits", last.normed, table, DType::kF32);
   b.Output("logits", logits);
   b.Output("argmax", b.Argmax("argmax", logits));
@@ -73,7 +76,8 @@ class ProgramTest : public testing::Test {
     source_.AddRandom("g_kv", {kLatent});
   }
 
-  static std::shared_ptr<const hal::Device> Open(const std::string& name, std::map<std::string, std::string> options = {}) {
+  static std::shared_ptr<const hal::Device> Open(const std::string& name,
+                                                 std::map<std::string, std::string> options = {}) {
     hal::DeviceOptions device;
     device.options = std::move(options);
     auto opened = hal::Device::Open(name, std::move(device), &ops::DescribeCall);
@@ -105,7 +109,8 @@ class ProgramTest : public testing::Test {
     QIAO_RETURN_IF_ERROR(programs.Run({1, ids, positions, slots, q_start, kv_len, table, wanted}));
     absl::Span<const float> first = programs.Output<float>("logits");
     std::vector<float> all(first.begin(), first.end());
-    const std::vector<int32_t> id1 = {7}, p1 = {5}, s1 = {5}, q1 = {0, 1}, k1 = {6}, t1 = {5, 1, 0, 0}, w1 = {0};
+    const std::vector<int32_t> id1 = {7}, p1 = {5}, s1 = {5}, q1 = {0, 1}, k1 = {6}, t1 = {5, 1, 0, 0},
+                               w1 = {0};
     QIAO_RETURN_IF_ERROR(programs.Run({0, id1, p1, s1, q1, k1, t1, w1}));
     absl::Span<const float> second = programs.Output<float>("logits");
     all.insert(all.end(), second.begin(), second.end());
@@ -160,12 +165,15 @@ TEST_F(ProgramTest, EveryOperationOnADeviceWithItsOwnMemory) {
 // A port grows one operation at a time: with each set the model runs and gives the same numbers.
 TEST_F(ProgramTest, FallsBackAroundWhateverTheDeviceLacks) {
   const std::vector<float> want = Reference();
-  for (const char* claimed : {"none", "linear", "rmsnorm,add", "linear,rmsnorm,rope,swiglu,embedding,rope_table",
-                              "latent_attention", "latent_attention,kv_write", "gather_rows,argmax"}) {
+  for (const char* claimed :
+       {"none", "linear", "rmsnorm,add", "linear,rmsnorm,rope,swiglu,embedding,rope_table",
+        "latent_attention", "latent_attention,kv_write", "gather_rows,argmax"}) {
     for (const char* weights : {"strided", "opaque", "default"}) {
       for (const char* deferred : {"false", "true"}) {
         SCOPED_TRACE(std::string(claimed) + ", weights " + weights + ", deferred " + deferred);
-        auto programs = Make({Open("partial", {{"ops", claimed}, {"weights", weights}, {"deferred", deferred}}), Open("reference")});
+        auto programs =
+            Make({Open("partial", {{"ops", claimed}, {"weights", weights}, {"deferred", deferred}}),
+                  Open("reference")});
         ASSERT_TRUE(programs.ok()) << programs.status();
         ASSERT_TRUE((*programs)->Load(nullptr).ok());
         auto logits = RunTwoSteps(**programs);
@@ -202,7 +210,8 @@ TEST_F(ProgramTest, ADeviceWithoutFallbackListsEverythingItLacks) {
   ASSERT_EQ(programs.status().code(), absl::StatusCode::kUnimplemented);
   const std::string message(programs.status().message());
   EXPECT_THAT(message, HasSubstr("--allow-fallback"));
-  for (const char* part : {"x0: embedding", "attention: latent_attention", "kv_write", "f32[1,24]", "argmax"}) {
+  for (const char* part :
+       {"x0: embedding", "attention: latent_attention", "kv_write", "f32[1,24]", "argmax"}) {
     EXPECT_THAT(message, HasSubstr(part));
   }
   EXPECT_THAT(message, testing::Not(HasSubstr(": linear(")));
@@ -213,18 +222,25 @@ TEST_F(ProgramTest, RefusesStepsThatWouldReadOrWriteOutsideTheirBuffers) {
   ASSERT_TRUE(programs.ok());
   ASSERT_TRUE((*programs)->Load(nullptr).ok());
   struct Inputs {
-    std::vector<int32_t> ids{1}, positions{0}, slots{0}, q_start{0, 1}, kv_len{1}, table{0, 0, 0, 0}, wanted{0};
+    std::vector<int32_t> ids{1}, positions{0}, slots{0}, q_start{0, 1}, kv_len{1}, table{0, 0, 0, 0},
+        wanted{0};
   };
   auto run = [&](auto change) {
     Inputs in;
     int32_t bucket = 0;
     change(in, bucket);
-    return (*programs)->Run({bucket, in.ids, in.positions, in.slots, in.q_start, in.kv_len, in.table, in.wanted}).code();
+    return (*programs)
+        ->Run({bucket, in.ids, in.positions, in.slots, in.q_start, in.kv_len, in.table, in.wanted})
+        .code();
   };
   const auto bad = absl::StatusCode::kInvalidArgument;
   EXPECT_EQ(run([](Inputs&, int32_t&) {}), absl::StatusCode::kOk);
   EXPECT_EQ(run([](Inputs&, int32_t& b) { b = 2; }), bad);
-  EXPECT_EQ(run([](Inputs& i, int32_t&) { i.ids = i.positions = i.slots = {1, 1}; i.q_start = {0, 2}; }), bad);
+  EXPECT_EQ(run([](Inputs& i, int32_t&) {
+              i.ids = i.positions = i.slots = {1, 1};
+              i.q_start = {0, 2};
+            }),
+            bad);
   EXPECT_EQ(run([](Inputs& i, int32_t&) { i.slots = {24}; }), bad);
   EXPECT_EQ(run([](Inputs& i, int32_t&) { i.slots = {-2}; }), bad);
   EXPECT_EQ(run([](Inputs& i, int32_t&) { i.table = {6, 0, 0, 0}; }), bad);
@@ -264,12 +280,13 @@ TEST_F(ProgramTest, CopyPageMakesAPageThatReadsTheSame) {
     auto programs = Make({Open(device)});
     ASSERT_TRUE(programs.ok()) << programs.status();
     ASSERT_TRUE((*programs)->Load(nullptr).ok());
-    const std::vector<int32_t> ids = {3, 4, 5}, positions = {0, 1, 2}, slots = {0, 1, 2}, q_start = {0, 3}, kv_len = {3},
-                               table = {0, 0, 0, 0}, wanted = {2};
+    const std::vector<int32_t> ids = {3, 4, 5}, positions = {0, 1, 2}, slots = {0, 1, 2}, q_start = {0, 3},
+                               kv_len = {3}, table = {0, 0, 0, 0}, wanted = {2};
     ASSERT_TRUE((*programs)->Run({1, ids, positions, slots, q_start, kv_len, table, wanted}).ok());
     ASSERT_TRUE((*programs)->CopyPage(0, 4).ok());
     auto next = [&](int32_t page) {
-      const std::vector<int32_t> id = {6}, p = {3}, s = {page * 4 + 3}, q = {0, 1}, k = {4}, t = {page, 0, 0, 0}, w = {0};
+      const std::vector<int32_t> id = {6}, p = {3}, s = {page * 4 + 3}, q = {0, 1}, k = {4},
+                                 t = {page, 0, 0, 0}, w = {0};
       EXPECT_TRUE((*programs)->Run({0, id, p, s, q, k, t, w}).ok());
       auto logits = (*programs)->Output<float>("logits");
       return std::vector<float>(logits.begin(), logits.end());

@@ -14,8 +14,8 @@
 //     return true;  // false stops
 //   });
 //
-// There are no globals: any number of engines live in one process, each with its own devices, threads, memory budget,
-// logger and allocator. Nothing throws, aborts or prints.
+// There are no globals: any number of engines live in one process, each with its own devices, threads, memory
+// budget, logger and allocator. Nothing throws, aborts or prints.
 #pragma once
 
 #include <cstdint>
@@ -89,22 +89,25 @@ class [[nodiscard]] Result {
 enum class LogLevel { kDebug = 0, kInfo = 1, kWarning = 2, kError = 3 };
 
 struct EngineOptions {
-  std::string model;           // the folder: config.json, *.safetensors, tokenizer.json
-  std::string backend = "cpu"; // NAME or NAME:INDEX
-  bool allow_fallback = false; // operations that the backend lacks run on the host; otherwise loading fails and lists them
+  std::string model;            // the folder: config.json, *.safetensors, tokenizer.json
+  std::string backend = "cpu";  // NAME or NAME:INDEX
+  bool allow_fallback =
+      false;  // operations that the backend lacks run on the host; otherwise loading fails and lists them
   std::string fallback = "cpu";
-  std::string numerics = "bf16"; // or "f32"
-  int threads = 0;               // of host backends; 0: all CPUs this process may use
-  int64_t context = 0;           // tokens; 0: the model's, at most 4096
-  int64_t page_tokens = 0;       // tokens a cache page; 0: what the device prefers
-  int32_t chunk = 512;           // tokens of a prompt in one step at most
-  // Bytes for all that is allocated: stored weights, caches, intermediate values. Loading fails with RESOURCE_EXHAUSTED
-  // and the numbers, before any weight is read, where it is not enough. 0: what the machine has free.
+  std::string numerics = "bf16";  // or "f32"
+  int threads = 0;                // of host backends; 0: all CPUs this process may use
+  int64_t context = 0;            // tokens; 0: the model's, at most 4096
+  int64_t page_tokens = 0;        // tokens a cache page; 0: what the device prefers
+  int32_t chunk = 512;            // tokens of a prompt in one step at most
+  // Bytes for all that is allocated: stored weights, caches, intermediate values; weights that stay mapped do
+  // not count. 0: all of it, mapped weights included, must fit what the device has free. Loading fails with
+  // RESOURCE_EXHAUSTED and the numbers, before any weight is read, where it does not fit.
   uint64_t memory_budget = 0;
 
   // Hooks; all optional, called from any thread, must outlive the engine.
   std::function<void(LogLevel, std::string_view message)> log;
-  std::function<void*(uint64_t bytes, uint64_t alignment)> allocate;  // host memory of the devices; null refuses
+  std::function<void*(uint64_t bytes, uint64_t alignment)>
+      allocate;  // host memory of the devices; null refuses
   std::function<void(void* pointer, uint64_t bytes)> deallocate;
   // While loading; returning false cancels it.
   std::function<bool(std::string_view what, uint64_t done, uint64_t total)> progress;
@@ -147,7 +150,8 @@ struct GenerateRequest {
 
 struct Token {
   int32_t id = 0;
-  std::string_view text;  // what this token adds; whole UTF-8 characters, so it may be empty; valid during the call
+  std::string_view
+      text;  // what this token adds; whole UTF-8 characters, so it may be empty; valid during the call
   float logprob = 0;
 };
 using TokenCallback = std::function<bool(const Token&)>;
@@ -175,7 +179,7 @@ struct MemoryReport {
 
 struct DeviceReport {
   std::string name, description;
-  bool row_invariant = false;      // a request's tokens do not depend on how its prompt was cut or what else runs
+  bool row_invariant = false;  // a request's tokens do not depend on how its prompt was cut or what else runs
   uint64_t fallback_launches = 0;  // operations that ran on the host instead, since loading
   uint64_t copied_bytes = 0;       // between host and device, since loading
 };
