@@ -4,8 +4,11 @@ include(GNUInstallDirs)
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)            # libabsl-dev: status, containers, strings, time
 find_package(nlohmann_json REQUIRED)   # nlohmann-json3-dev: JSON
-find_package(spdlog REQUIRED)          # libspdlog-dev: logs of the tools
-find_package(CLI11 REQUIRED)           # libcli11-dev: subcommands and options
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)  # libhwy-dev: SIMD with run-time dispatch
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)  # libicu-dev: Unicode normal forms
+
+if(QIAO_BUILD_TOOLS)
+  find_package(spdlog REQUIRED)  # libspdlog-dev: logs
+  find_package(CLI11 REQUIRED)   # libcli11-dev: subcommands and options
+endif()

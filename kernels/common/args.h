@@ -28,8 +28,8 @@ struct KernelCall {
   bool has(int i) const { return tensor[i].dtype != QIAO_DTYPE_NONE && pointer[i] != nullptr; }
 };
 
-// linear takes rows [T,K] as short for [T,1,K]: the same description with the dimension written out. An absent argument
-// stays absent.
+// linear takes rows [T,K] as short for [T,1,K]: the same description with the dimension written out. An
+// absent argument stays absent.
 inline qiao_tensor WithBatch(qiao_tensor t) {
   if (t.rank != 2) return t;
   t.rank = 3;

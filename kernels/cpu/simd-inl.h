@@ -116,14 +116,15 @@ HWY_INLINE void LoadPair(const E5m2* p, VF& low, VF& high) {
 template <typename T>
 HWY_INLINE void LoadPairN(const T* p, int64_t n, VF& low, VF& high) {
   HWY_ALIGN T padded[2 * kLanes] = {};
-  std::memcpy(padded, p, static_cast<size_t>(n) * sizeof(T));
+  std::memcpy(padded, p, static_cast<size_t>(std::min(n, 2 * kLanes)) * sizeof(T));
   LoadPair(padded, low, high);
 }
 
 template <typename T>
 HWY_INLINE VF LoadN(const T* p, int64_t n) {
+  if constexpr (kLanes == 1) return n > 0 ? Load(p) : hn::Zero(DF());
   HWY_ALIGN T padded[kLanes] = {};
-  std::memcpy(padded, p, static_cast<size_t>(n) * sizeof(T));
+  std::memcpy(padded, p, static_cast<size_t>(std::min(n, kLanes)) * sizeof(T));
   return Load(padded);
 }
 
@@ -144,9 +145,13 @@ HWY_INLINE void Store(VF v, Bf16* p) {
 
 template <typename T>
 HWY_INLINE void StoreN(VF v, T* p, int64_t n) {
+  if constexpr (kLanes == 1) {
+    if (n > 0) Store(v, p);
+    return;
+  }
   HWY_ALIGN T padded[kLanes];
   Store(v, padded);
-  std::memcpy(p, padded, static_cast<size_t>(n) * sizeof(T));
+  std::memcpy(p, padded, static_cast<size_t>(std::min(n, kLanes)) * sizeof(T));
 }
 
 // y[i] = f(i, vector of inputs ...) over n elements: `step` gets the index and the count of live lanes; full

@@ -186,6 +186,21 @@ TEST_F(ProgramTest, FallsBackAroundWhateverTheDeviceLacks) {
   }
 }
 
+TEST_F(ProgramTest, ADeviceThatWantsAScheduleGetsOneEveryStep) {
+  const std::vector<float> want = Reference();
+  for (const char* ops : {"all", "latent_attention,kv_write,attention_schedule"}) {
+    auto programs = Make({Open("partial", {{"ops", ops}, {"schedule", "true"}}), Open("reference")});
+    ASSERT_TRUE(programs.ok()) << programs.status();
+    int schedules = 0;
+    for (const PlacementRow& row : (*programs)->placement()) schedules += row.op == "attention_schedule";
+    EXPECT_EQ(schedules, 1) << "one for all layers";
+    ASSERT_TRUE((*programs)->Load(nullptr).ok());
+    auto logits = RunTwoSteps(**programs);
+    ASSERT_TRUE(logits.ok()) << logits.status();
+    ExpectClose(*logits, want);
+  }
+}
+
 TEST_F(ProgramTest, TheCachesAndAllTheirOperationsShareOneDevice) {
   auto programs = Make({Open("partial", {{"ops", "latent_attention,linear"}}), Open("reference")});
   ASSERT_TRUE(programs.ok()) << programs.status();

@@ -1,5 +1,5 @@
-# What `cmake --install` lays down: the public headers, libqiao_engine.so, and the package that find_package(qiao) reads (the
-# plugins and the command are installed where they are made). It offers
+# What `cmake --install` lays down: the public headers, libqiao_engine.so, and the package that find_package(qiao)
+# reads. The plugins and the command are installed where they are made. The package offers
 #   qiao::engine    the library behind qiao/engine.h, for programs that run models
 #   qiao::headers   the headers alone, for plugins
 include(GNUInstallDirs)

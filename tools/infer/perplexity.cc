@@ -1,9 +1,10 @@
 // infer perplexity: how well a model predicts a text. The protocol is that of models/demo/README.md.
+#include "runtime/engine/perplexity.h"
+
 #include <cmath>
 #include <cstdio>
 
 #include "runtime/base/json.h"
-#include "runtime/engine/perplexity.h"
 #include "tools/infer/args.h"
 #include "tools/infer/exit.h"
 #include "tools/infer/input.h"
@@ -42,8 +43,8 @@ absl::Status Perplexity(const PerplexityArgs& args) {
   QIAO_ASSIGN_OR_RETURN(const std::vector<std::string> documents, ReadDocuments(args));
   const auto adjust = [&](const engine::ModelFolder& folder, engine::RunnerOptions& options) -> absl::Status {
     if (args.window > folder.model->info().context) {
-      return UsageError(absl::StrFormat("--window %d is more than the %d tokens that the model was made for", args.window,
-                                        folder.model->info().context));
+      return UsageError(absl::StrFormat("--window %d is more than the %d tokens that the model was made for",
+                                        args.window, folder.model->info().context));
     }
     options.context = args.window;
     options.all_logits = true;
@@ -56,14 +57,17 @@ absl::Status Perplexity(const PerplexityArgs& args) {
   const std::optional<int32_t> bos = folder.BeginOfText();
   const std::vector<int32_t> ends = folder.EndOfText();
   if (!bos || ends.empty()) {
-    return WithExit(NotFound("%s: neither the config nor the tokenizer tells the tokens that begin and end a text",
-                             args.model), kExitModel);
+    return WithExit(
+        NotFound("%s: neither the config nor the tokenizer tells the tokens that begin and end a text",
+                 args.model),
+        kExitModel);
   }
 
   std::vector<std::vector<int32_t>> texts;
   uint64_t total = 0;
   for (const std::string& document : documents) {
-    QIAO_ASSIGN_OR_RETURN(std::vector<int32_t> ids, folder.tokenizer->Encode(document, /*add_special=*/false));
+    QIAO_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
+                          folder.tokenizer->Encode(document, /*add_special=*/false));
     ids.insert(ids.begin(), *bos);
     ids.push_back(ends.front());
     total += ids.size() - 1;

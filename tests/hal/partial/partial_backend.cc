@@ -39,7 +39,7 @@ using namespace qiao::plugin;
 struct Settings {
   std::set<std::string> ops;
   std::string weights = "strided";
-  bool deferred = false;
+  bool deferred = false, schedule = false;
   int64_t fail_alloc = 0, fail_launch = 0, lost_at = 0, lost_after = 0;
 };
 
@@ -226,17 +226,34 @@ class PartialKernel : public Kernel {
       if (batch.kv_len) kv_len.assign(batch.kv_len, batch.kv_len + batch.seqs);
     }
     const bool has_batch = launch.batch != nullptr;
+    if (device.settings().schedule && call_.op() == QIAO_OP_LATENT_ATTENTION && !pointers[7]) {
+      return InvalidArgument("latent_attention: there is no schedule");
+    }
     return static_cast<PartialStream&>(stream).Submit([this, pointers, batch, has_batch,
                                                        q_start = std::move(q_start),
                                                        kv_len = std::move(kv_len)]() mutable {
       batch.q_start = q_start.data();
       batch.kv_len = kv_len.data();
+      QIAO_PLUGIN_RETURN_IF_ERROR(Schedule(pointers, batch));
       Run(pointers, has_batch ? &batch : nullptr);
       return Ok();
     });
   }
 
  private:
+  // A schedule is the number of sequences and their lengths; attention checks that it is this step's.
+  Status Schedule(const std::array<void*, QIAO_MAX_ARGS>& pointers, const qiao_batch& batch) const {
+    std::vector<int32_t> step = {batch.seqs};
+    for (int32_t s = 0; s < batch.seqs; ++s) step.push_back(batch.kv_len[s]);
+    const size_t bytes = step.size() * sizeof(int32_t);
+    if (call_.op() == QIAO_OP_ATTENTION_SCHEDULE && pointers[2]) std::memcpy(pointers[2], step.data(), bytes);
+    if (call_.op() == QIAO_OP_LATENT_ATTENTION && pointers[7] &&
+        std::memcmp(pointers[7], step.data(), bytes) != 0) {
+      return InvalidArgument("latent_attention: the schedule is not this step's");
+    }
+    return Ok();
+  }
+
   void Run(std::array<void*, QIAO_MAX_ARGS> pointers, const qiao_batch* batch) const {
     std::deque<std::vector<float>> rows;
     for (size_t i = 0; i < tensors_.size(); ++i) {
@@ -269,7 +286,16 @@ class PartialKernel : public Kernel {
 
 class PartialOperation : public Operation {
  public:
-  explicit PartialOperation(kernels::reference::KernelFn function) : function_(function) {}
+  PartialOperation(kernels::reference::KernelFn function, bool schedule)
+      : function_(function), schedule_(schedule) {}
+
+  Status OutputBytes(const qiao_op_call& call, uint64_t& bytes) const override {
+    bytes = 0;
+    if (schedule_ && call.op == QIAO_OP_ATTENTION_SCHEDULE) {
+      bytes = sizeof(int32_t) * static_cast<uint64_t>(call.argument[1].dim[0] + 1);
+    }
+    return Ok();
+  }
 
   Answer Support(const qiao_op_call& call) const override {
     std::vector<qiao_tensor> tensors = Unpacked(call);
@@ -294,6 +320,7 @@ class PartialOperation : public Operation {
 
  private:
   kernels::reference::KernelFn function_;
+  bool schedule_;
 };
 
 // ---- the device ----
@@ -302,7 +329,9 @@ PartialDevice::PartialDevice(Host host, Settings settings)
     : HostDevice(std::move(host), 256), settings_(std::move(settings)) {
   for (const OpInfo& op : kOps) {
     if (!settings_.ops.count("all") && !settings_.ops.count(op.name)) continue;
-    if (auto function = kernels::reference::Find(op.id)) registry().Add<PartialOperation>(op.id, function);
+    if (auto function = kernels::reference::Find(op.id)) {
+      registry().Add<PartialOperation>(op.id, function, settings_.schedule);
+    }
   }
 }
 
@@ -314,6 +343,7 @@ Status PartialDevice::Open(uint32_t, Host host, std::unique_ptr<Device>& out) {
   options.Text("ops", ops)
       .Text("weights", s.weights, {"strided", "opaque", "default"})
       .Flag("deferred", s.deferred)
+      .Flag("schedule", s.schedule)
       .Integer("fail_alloc", s.fail_alloc, 0, kMost)
       .Integer("fail_launch", s.fail_launch, 0, kMost)
       .Integer("lost_at", s.lost_at, 0, kMost)

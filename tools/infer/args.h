@@ -1,0 +1,113 @@
+// What each subcommand is told. cli.cc fills these from the command line; the commands know nothing of its
+// syntax.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/base/status.h"
+#include "runtime/engine/runner.h"
+
+namespace qiao::tools {
+
+// How to run a model.
+struct DeviceArgs {
+  std::string backend = "cpu";
+  bool allow_fallback = false;
+  std::string fallback = "cpu";
+  std::string numerics = "bf16";
+  int threads = 0;
+  int64_t context = 0;
+  int64_t page_tokens = 0;
+  int32_t chunk = 512;
+  uint64_t memory_budget = 0;
+};
+
+struct SamplingArgs {
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<int64_t> top_k;
+  std::optional<uint64_t> seed;
+};
+
+struct RunArgs {
+  std::string model, prompt, file;
+  bool has_prompt = false;
+  bool chat = false;
+  std::string system;
+  DeviceArgs device;
+  SamplingArgs sampling;
+  int64_t max_tokens = 256;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+  bool json = false, placement = false, quiet = false;
+};
+
+struct ChatArgs {
+  std::string model, system;
+  DeviceArgs device;
+  SamplingArgs sampling;
+  int64_t max_tokens = 1024;
+  std::vector<std::string> stop;
+};
+
+struct InspectArgs {
+  std::string model;
+  DeviceArgs device;
+  bool program = false, json = false;
+};
+
+struct LogitsArgs {
+  std::string model, out;
+  std::vector<int32_t> ids;
+  int64_t generate = 0;
+  DeviceArgs device;
+};
+
+struct TokenizeArgs {
+  std::string model;
+  std::optional<std::string> text, file, jsonl;
+};
+
+struct PerplexityArgs {
+  std::string model;
+  std::optional<std::string> file, jsonl;
+  int64_t window = 1024;
+  bool json = false;
+  DeviceArgs device;
+};
+
+struct SynthArgs {
+  std::string like, out, dtype = "bf16";
+  std::optional<int64_t> layers, vocab;
+  std::vector<std::pair<std::string, std::string>> set;  // config.json: key, JSON value
+  uint64_t seed = 0;
+  bool sparse = false;
+};
+
+struct BackendsArgs {
+  bool json = false;
+};
+
+struct DoctorArgs {
+  bool json = false;
+};
+
+absl::Status Run(const RunArgs& args);
+absl::Status Chat(const ChatArgs& args);
+absl::Status Inspect(const InspectArgs& args);
+absl::Status Logits(const LogitsArgs& args);
+absl::Status Tokenize(const TokenizeArgs& args);
+absl::Status Perplexity(const PerplexityArgs& args);
+absl::Status Synth(const SynthArgs& args);
+absl::Status Backends(const BackendsArgs& args);
+absl::Status Doctor(const DoctorArgs& args);
+
+// Parses the command line into `command`, ready to be called. Help and version are printed here and leave it
+// empty.
+absl::Status ParseCommandLine(int argc, char** argv, std::function<absl::Status()>& command);
+
+}  // namespace qiao::tools

@@ -1,0 +1,374 @@
+// The command line: every option of every subcommand, and their help.
+#include <qiao/engine.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "tools/infer/args.h"
+#include "tools/infer/exit.h"
+#include "tools/infer/log.h"
+#include "tools/infer/terminal.h"
+
+namespace qiao::tools {
+namespace {
+
+using Command = std::function<absl::Status()>;
+
+constexpr char kExitCodes[] =
+    "Exit codes:\n"
+    "  0    done\n"
+    "  1    something failed while running\n"
+    "  2    an option or argument is wrong\n"
+    "  3    the model or another file is missing or invalid\n"
+    "  4    it does not fit the memory\n"
+    "  5    the backend is missing or lacks operations that the model needs\n"
+    "  130  interrupted";
+
+// The bounds themselves would only clutter the help; an error states them.
+template <typename T>
+CLI::Validator Between(T lo, T hi) {
+  return CLI::Range(lo, hi).description("");
+}
+
+// A subcommand with its examples, and -v, which all have.
+CLI::App* Subcommand(CLI::App& app, const std::string& name, const std::string& about,
+                     const std::string& examples) {
+  CLI::App* sub = app.add_subcommand(name, about);
+  sub->footer("Examples:\n" + examples);
+  sub->add_flag_function(
+      "-v,--verbose", [](int64_t n) { SetVerbosity(static_cast<int>(n)); },
+      "Log on stderr what happens; twice for more");
+  return sub;
+}
+
+std::string BackendHelp() { return "Which plugin computes, NAME or NAME:INDEX"; }
+
+void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context = true) {
+  const std::string group = "Device";
+  sub->add_option("--backend", d.backend, BackendHelp())->capture_default_str()->group(group);
+  sub->add_option("--numerics", d.numerics,
+                  "bf16: fast; f32: activations, cache and sums in f32, for comparing")
+      ->check(CLI::IsMember({"bf16", "f32"}))
+      ->capture_default_str()
+      ->group(group);
+  sub->add_option("--threads", d.threads, "CPU threads; 0: all that this process may use")
+      ->check(Between(0, 4096))
+      ->group(group);
+  if (with_context) {
+    sub->add_option("--ctx", d.context,
+                    "Tokens that prompt and answer may have together (default: the model's, at most 4096)")
+        ->check(Between(int64_t{1}, int64_t{1} << 24))
+        ->group(group);
+  }
+  sub->add_flag("--allow-fallback", d.allow_fallback, "Operations that the backend lacks run on the host")
+      ->group(group);
+  sub->add_option("--fallback", d.fallback, "The plugin that runs them")->capture_default_str()->group(group);
+  sub->add_option("--page-tokens", d.page_tokens, "Tokens of a cache page (default: what the device prefers)")
+      ->check(Between(int64_t{1}, int64_t{4096}))
+      ->group(group);
+  sub->add_option("--chunk", d.chunk, "Tokens of the prompt in one step at most")
+      ->check(Between(1, 65536))
+      ->capture_default_str()
+      ->group(group);
+  sub->add_option("--memory-budget", d.memory_budget,
+                  "Bytes for all that is allocated, such as 8GB (default: what is free)")
+      ->transform(CLI::AsSizeValue(false).description(""))
+      ->group(group);
+}
+
+void AddSampling(CLI::App* sub, SamplingArgs& s) {
+  const std::string group =
+      "Sampling (default: the model's generation_config.json, greedy where it does not ask to sample)";
+  sub->add_option("--temp", s.temperature, "Temperature; 0 is greedy")
+      ->check(Between(0.0, 100.0))
+      ->group(group);
+  sub->add_option("--top-k", s.top_k, "Only the K likeliest tokens; 0: off")
+      ->check(Between(int64_t{0}, int64_t{1} << 24))
+      ->group(group);
+  sub->add_option("--top-p", s.top_p, "Only the likeliest tokens that together have probability P")
+      ->check(Between(0.0, 1.0))
+      ->group(group);
+  sub->add_option("--min-p", s.min_p, "Only tokens at least P times as likely as the likeliest")
+      ->check(Between(0.0, 1.0))
+      ->group(group);
+  sub->add_option("--seed", s.seed, "The same seed gives the same text (default: another one each time)")
+      ->group(group);
+}
+
+// MODEL may be given as --model too, which then is what MODEL would have been.
+void AddModel(CLI::App* sub, std::string& model) {
+  sub->add_option("model,--model", model, "The model's folder: config.json, *.safetensors, tokenizer.json");
+}
+
+absl::Status NeedModel(const std::string& model) {
+  if (!model.empty()) return absl::OkStatus();
+  return UsageError("which model? Give its folder as MODEL or --model",
+                    "infer run models/demo \"SQLite is a\"");
+}
+
+void AddRun(CLI::App& app, Command& command) {
+  auto a = std::make_shared<RunArgs>();
+  auto named = std::make_shared<std::string>();
+  auto prompt = std::make_shared<std::optional<std::string>>();
+  CLI::App* sub = Subcommand(app, "run", "Continue a text, or answer one message",
+                             "  infer run models/demo \"In the beginning\"\n"
+                             "  infer run models/demo --temp 0 --max-tokens 32 --json \"SQLite is a\"\n"
+                             "  echo \"A transaction is\" | infer run models/demo\n"
+                             "  infer run models/chat --chat \"Who wrote this?\" --system \"Be brief.\"\n"
+                             "  infer run models/demo --backend null --allow-fallback --placement \"Hello\"");
+  sub->add_option("model", a->model, "The model's folder: config.json, *.safetensors, tokenizer.json");
+  sub->add_option("prompt", *prompt, "The text to continue; - or nothing: stdin");
+  sub->add_option("--model", *named, "The model's folder; the first argument is then the prompt");
+  sub->add_option("--file", a->file, "Read the prompt from a file");
+  sub->add_flag("--chat", a->chat, "The prompt is a message: put it into the model's chat template");
+  sub->add_option("--system", a->system, "With --chat: a system message before it");
+  sub->add_option("--max-tokens", a->max_tokens, "Tokens to generate at most")
+      ->check(Between(int64_t{0}, int64_t{1} << 24))
+      ->capture_default_str();
+  sub->add_option("--stop", a->stop, "End before this text; may be repeated")->allow_extra_args(false);
+  sub->add_flag("--ignore-eos", a->ignore_eos, "Go on after the end-of-text token");
+  sub->add_flag("--json", a->json, "Print one JSON object at the end instead of text");
+  sub->add_flag("--placement", a->placement, "Tell where each operation runs and why");
+  sub->add_flag("-q,--quiet", a->quiet, "No summary");
+  AddSampling(sub, a->sampling);
+  AddDevice(sub, a->device);
+  sub->callback([&command, a, named, prompt] {
+    command = [a, named, prompt]() -> absl::Status {
+      if (!named->empty()) {
+        if (*prompt) return UsageError("the model is given twice, as MODEL and as --model");
+        if (!a->model.empty()) *prompt = a->model;
+        a->model = *named;
+      }
+      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
+      a->has_prompt = prompt->has_value();
+      a->prompt = prompt->value_or("");
+      return Run(*a);
+    };
+  });
+}
+
+void AddChat(CLI::App& app, Command& command) {
+  auto a = std::make_shared<ChatArgs>();
+  CLI::App* sub = Subcommand(app, "chat", "Talk with a model, turn by turn",
+                             "  infer chat models/chat\n"
+                             "  infer chat models/chat --system \"Answer in verse.\" --temp 0.7\n"
+                             "  printf 'Hello\\n/reset\\nHello again\\n' | infer chat models/chat");
+  AddModel(sub, a->model);
+  sub->add_option("--system", a->system, "A system message at the start");
+  sub->add_option("--max-tokens", a->max_tokens, "Tokens of one answer at most")
+      ->check(Between(int64_t{1}, int64_t{1} << 24))
+      ->capture_default_str();
+  sub->add_option("--stop", a->stop, "End an answer before this text; may be repeated")
+      ->allow_extra_args(false);
+  AddSampling(sub, a->sampling);
+  AddDevice(sub, a->device);
+  sub->callback([&command, a] {
+    command = [a]() -> absl::Status {
+      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
+      return Chat(*a);
+    };
+  });
+}
+
+void AddInspect(CLI::App& app, Command& command) {
+  auto a = std::make_shared<InspectArgs>();
+  CLI::App* sub = Subcommand(app, "inspect", "What is in a model, and what it will need",
+                             "  infer inspect models/demo\n"
+                             "  infer inspect models/demo --ctx 2048 --numerics f32\n"
+                             "  infer inspect models/demo --program --backend reference\n"
+                             "  infer inspect models/demo --json | jq .parameters");
+  AddModel(sub, a->model);
+  sub->add_flag("--program", a->program,
+                "Print the graph of operations of the smallest and the largest step");
+  sub->add_flag("--json", a->json, "Print one JSON object");
+  AddDevice(sub, a->device);
+  sub->callback([&command, a] {
+    command = [a]() -> absl::Status {
+      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
+      return Inspect(*a);
+    };
+  });
+}
+
+void AddLogits(CLI::App& app, Command& command) {
+  auto a = std::make_shared<LogitsArgs>();
+  CLI::App* sub =
+      Subcommand(app, "logits", "The logits of every token of a prompt, and of a greedy continuation",
+                 "  infer logits --model models/demo --ids 3,17,5 --out logits.safetensors\n"
+                 "  infer logits --model models/demo --ids 3,17,5 --generate 32 --numerics f32 "
+                 "--backend reference --out logits.safetensors\n"
+                 "The file holds ids, I32 [T+N], and logits, F32 [T+N, V], a row for each id.");
+  AddModel(sub, a->model);
+  sub->add_option("--ids", a->ids, "The prompt: token ids, such as 3,17,5")->delimiter(',')->required();
+  sub->add_option("--generate", a->generate, "Tokens to continue with, greedily, whatever they are")
+      ->check(Between(int64_t{0}, int64_t{1} << 24))
+      ->capture_default_str();
+  sub->add_option("--out", a->out, "The safetensors file to write")->required();
+  AddDevice(sub, a->device, /*with_context=*/false);
+  sub->callback([&command, a] {
+    command = [a]() -> absl::Status {
+      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
+      return Logits(*a);
+    };
+  });
+}
+
+// One source of several.
+CLI::Option_group* Sources(CLI::App* sub) {
+  CLI::Option_group* group = sub->add_option_group("Input", "One of these");
+  group->require_option(1);
+  return group;
+}
+
+void AddTokenize(CLI::App& app, Command& command) {
+  auto a = std::make_shared<TokenizeArgs>();
+  CLI::App* sub = Subcommand(app, "tokenize", "Text to token ids and back; chat messages to the prompt",
+                             "  infer tokenize --model models/demo --text \"Hello, world!\"\n"
+                             "  infer tokenize --model models/demo --file book.txt\n"
+                             "  echo '{\"ids\":[3,17,5]}' | infer tokenize --model models/demo --jsonl -\n"
+                             "A line of --jsonl is one of {\"text\":..}, answered with {\"ids\":[..]} "
+                             "without added special tokens;\n"
+                             "{\"ids\":..}, with {\"text\":..}; {\"messages\":.., "
+                             "\"add_generation_prompt\":.., \"tools\":.., \"kwargs\":{..}}, with\n"
+                             "{\"rendered\":..}. A line that is wrong is answered with {\"error\":..}, and "
+                             "the exit code is then 1.");
+  AddModel(sub, a->model);
+  CLI::Option_group* input = Sources(sub);
+  input->add_option("--text", a->text, "This text");
+  input->add_option("--file", a->file, "The text of a file; -: stdin");
+  input->add_option("--jsonl", a->jsonl, "A file of requests, one JSON object a line; -: stdin");
+  sub->callback([&command, a] {
+    command = [a]() -> absl::Status {
+      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
+      return Tokenize(*a);
+    };
+  });
+}
+
+void AddPerplexity(CLI::App& app, Command& command) {
+  auto a = std::make_shared<PerplexityArgs>();
+  CLI::App* sub = Subcommand(
+      app, "perplexity", "How well a model predicts a text",
+      "  infer perplexity --model models/demo --file book.txt\n"
+      "  infer perplexity --model models/demo --jsonl models/demo/eval/test.jsonl --numerics f32 --json\n"
+      "A document is the file, or the \"text\" of each line of --jsonl. Its ids are begin-of-text, the "
+      "text's,\n"
+      "end-of-text; they are predicted in consecutive windows, each from an empty context, and all count:\n"
+      "perplexity = exp(negative log-likelihood / tokens).");
+  AddModel(sub, a->model);
+  CLI::Option_group* input = Sources(sub);
+  input->add_option("--file", a->file, "One document; -: stdin");
+  input->add_option("--jsonl", a->jsonl, "One document a line, {\"text\":..}; -: stdin");
+  sub->add_option("--window", a->window, "Predictions of a window")
+      ->check(Between(int64_t{1}, int64_t{1} << 24))
+      ->capture_default_str();
+  sub->add_flag("--json", a->json, "Print one JSON object");
+  AddDevice(sub, a->device, /*with_context=*/false);
+  sub->callback([&command, a] {
+    command = [a]() -> absl::Status {
+      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
+      return Perplexity(*a);
+    };
+  });
+}
+
+void AddSynth(CLI::App& app, Command& command) {
+  auto a = std::make_shared<SynthArgs>();
+  CLI::App* sub = Subcommand(
+      app, "synth", "Write a checkpoint of random weights in the shape of a known model",
+      "  infer synth --like tiny-v3 --out /tmp/tiny\n"
+      "  infer synth --like deepseek-v2-lite --layers 4 --dtype bf16 --seed 1 --out /tmp/lite\n"
+      "  infer synth --like deepseek-v3 --dtype fp8 --sparse --out /tmp/v3     # 690 GB of holes, no disk\n"
+      "  infer synth --like deepseek-v3 --layers 8 --set n_routed_experts=16 --dtype fp8 --out /tmp/small\n"
+      "With --layers, at least one layer keeps its experts. There is no tokenizer: use infer logits.");
+  sub->add_option("--like", a->like,
+                  "The model: deepseek-v3, deepseek-v2, deepseek-v2-lite, kimi-k2, tiny-v3, tiny-v2")
+      ->required();
+  sub->add_option("--out", a->out, "The folder to write; made where it does not exist")->required();
+  sub->add_option("--dtype", a->dtype,
+                  "fp8: in blocks of 128x128 with scales, as DeepSeek releases; bf16; f32")
+      ->check(CLI::IsMember({"fp8", "bf16", "f32"}))
+      ->capture_default_str();
+  sub->add_option("--layers", a->layers, "Fewer layers")->check(Between(int64_t{1}, int64_t{1024}));
+  sub->add_option("--vocab", a->vocab, "Another size of the vocabulary")
+      ->check(Between(int64_t{2}, int64_t{1} << 24));
+  sub->add_option_function<std::vector<std::string>>(
+         "--set",
+         [a](const std::vector<std::string>& pairs) {
+           for (const std::string& pair : pairs) {
+             const size_t equals = pair.find('=');
+             if (equals == std::string::npos || equals == 0)
+               throw CLI::ValidationError("--set", "needs KEY=VALUE");
+             a->set.emplace_back(pair.substr(0, equals), pair.substr(equals + 1));
+           }
+         },
+         "Another value in config.json, KEY=VALUE with VALUE as JSON; may be repeated")
+      ->allow_extra_args(false);
+  sub->add_option("--seed", a->seed, "The same seed gives the same weights")->capture_default_str();
+  sub->add_flag("--sparse", a->sparse, "Holes instead of weights: the full size, and almost no disk");
+  sub->callback([&command, a] { command = [a] { return Synth(*a); }; });
+}
+
+void AddBackends(CLI::App& app, Command& command) {
+  auto a = std::make_shared<BackendsArgs>();
+  CLI::App* sub = Subcommand(app, "backends", "The plugins that are found, and their devices",
+                             "  infer backends\n"
+                             "  infer backends --json\n"
+                             "  QIAO_BACKEND_PATH=/opt/vendor/lib infer backends");
+  sub->add_flag("--json", a->json, "Print one JSON object");
+  sub->callback([&command, a] { command = [a] { return Backends(*a); }; });
+}
+
+void AddDoctor(CLI::App& app, Command& command) {
+  auto a = std::make_shared<DoctorArgs>();
+  CLI::App* sub = Subcommand(app, "doctor", "What this machine has, what is missing and how to get it",
+                             "  infer doctor\n"
+                             "  infer doctor --json > report.json     # for a bug report");
+  sub->add_flag("--json", a->json, "Print one JSON object");
+  sub->callback([&command, a] { command = [a] { return Doctor(*a); }; });
+}
+
+}  // namespace
+
+absl::Status ParseCommandLine(int argc, char** argv, Command& command) {
+  CLI::App app("infer: run mixture-of-experts language models on the chip at hand", "infer");
+  app.set_version_flag("--version", "infer " + Version(), "Print the version");
+  app.set_help_flag("-h,--help", "Print this, or the help of a subcommand");
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(30);
+  for (const char* type : {"INT", "UINT"}) app.get_formatter()->label(type, "N");
+  app.get_formatter()->label("FLOAT", "X");
+  app.footer(std::string("Examples:\n"
+                         "  infer run models/demo \"SQLite is a\"\n"
+                         "  infer inspect models/demo\n"
+                         "  infer backends\n"
+                         "  infer run --help\n\n") +
+             kExitCodes);
+  AddRun(app, command);
+  AddChat(app, command);
+  AddInspect(app, command);
+  AddLogits(app, command);
+  AddTokenize(app, command);
+  AddPerplexity(app, command);
+  AddSynth(app, command);
+  AddBackends(app, command);
+  AddDoctor(app, command);
+  if (argc <= 1) {
+    std::fputs(app.help().c_str(), stderr);
+    return UsageError("which subcommand?", "infer run models/demo \"SQLite is a\"");
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+  } catch (const CLI::CallForVersion& version) {
+    std::fprintf(stdout, "%s\n", version.what());
+  } catch (const CLI::ParseError& error) {
+    std::string help = "infer ";
+    for (const CLI::App* sub : app.get_subcommands()) help += sub->get_name() + " ";
+    return UsageError(error.what(), help + "--help");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace qiao::tools

@@ -1,0 +1,23 @@
+// What the machine has, for doctor. Linux; facts that are unknown elsewhere are 0 or empty.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace qiao::tools {
+
+struct MachineFacts {
+  std::string system, kernel, cpu;
+  int cpus = 0, usable_cpus = 0;              // in the machine; that this process may use
+  std::vector<std::string> instruction_sets;  // of those that kernels know
+  std::string huge_pages;                     // transparent ones: "madvise"
+  uint64_t memory = 0, available = 0;
+  uint64_t memory_limit = 0;  // of the cgroup; 0: none
+};
+MachineFacts SurveyMachine();
+
+// Whether a program of that name is on PATH.
+bool OnPath(const std::string& program);
+
+}  // namespace qiao::tools

@@ -1,0 +1,123 @@
+// infer run: one prompt, one text.
+#include <cstdio>
+
+#include "runtime/base/json.h"
+#include "tools/infer/args.h"
+#include "tools/infer/exit.h"
+#include "tools/infer/generate.h"
+#include "tools/infer/input.h"
+#include "tools/infer/interrupt.h"
+#include "tools/infer/model.h"
+#include "tools/infer/placement.h"
+#include "tools/infer/terminal.h"
+
+namespace qiao::tools {
+namespace {
+
+absl::StatusOr<std::string> ReadPrompt(const RunArgs& args) {
+  if (args.has_prompt && !args.file.empty())
+    return UsageError("the prompt is given twice, as PROMPT and as --file");
+  if (args.has_prompt && args.prompt != "-") return args.prompt;
+  const bool from_stdin = args.file.empty() || args.file == "-";
+  if (from_stdin && !args.has_prompt && args.file.empty() && StdinIsTerminal()) {
+    return UsageError("there is no prompt", absl::StrFormat("infer run %s \"Once upon a time\"", args.model));
+  }
+  QIAO_ASSIGN_OR_RETURN(std::string text, ReadInput(from_stdin ? "-" : args.file));
+  // Editors and echo put it there; a model would take it for the end of a paragraph.
+  if (text.ends_with('\n')) text.pop_back();
+  if (text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
+absl::StatusOr<std::string> RenderMessage(const Engine& engine, const RunArgs& args,
+                                          const std::string& prompt) {
+  OrderedJson messages = OrderedJson::array();
+  if (!args.system.empty()) messages.push_back({{"role", "system"}, {"content", args.system}});
+  messages.push_back({{"role", "user"}, {"content", prompt}});
+  Result<std::string> text = engine.RenderChat(Dump(messages), /*add_generation_prompt=*/true);
+  if (!text.ok()) {
+    return WithHint(WithExit(FromPublic(text.status()), kExitModel),
+                    "without --chat the prompt is simply continued");
+  }
+  return *std::move(text);
+}
+
+// Planned a second time, with nothing loaded: the engine's public face has no graphs to show.
+absl::Status PrintPlacement(const RunArgs& args) {
+  engine::OpenOptions open;
+  open.text = false;
+  QIAO_ASSIGN_OR_RETURN(auto folder, OpenModel(args.model, open));
+  QIAO_RETURN_IF_ERROR(CheckDevice(args.device, folder->model->info()));
+  const program::CheckpointSource source(*folder->checkpoint);
+  auto runner = engine::Runner::Plan(*folder->model, source, ToRunnerOptions(args.device));
+  if (!runner.ok()) return ClassifyLoad(runner.status(), args.device);
+  std::fprintf(stderr, "%s\n%s\n", Err(Style::kBold, "placement on " + args.device.backend).c_str(),
+               PlacementTable((*runner)->programs().placement()).c_str());
+  return absl::OkStatus();
+}
+
+OrderedJson ToJson(const Engine& engine, const GenerateResult& result, const SamplingParams& sampling) {
+  const MemoryReport memory = engine.memory();
+  const DeviceReport device = engine.device();
+  OrderedJson json;
+  json["text"] = result.text;
+  json["ids"] = result.ids;
+  json["finish"] = FinishName(result.finish);
+  json["prompt_tokens"] = result.prompt_tokens;
+  json["prefill_seconds"] = result.prefill_seconds;
+  json["prefill_tokens_per_s"] = PrefillRate(result);
+  json["decode_seconds"] = result.decode_seconds;
+  json["decode_tokens_per_s"] = DecodeRate(result);
+  json["kv_bytes_per_token"] = memory.cache_bytes_per_token;
+  json["mapped_weight_bytes"] = memory.mapped_weights;
+  json["stored_weight_bytes"] = memory.stored_weights;
+  json["peak_memory_bytes"] = PeakMemory();
+  json["temperature"] = sampling.temperature;
+  if (sampling.temperature > 0) json["seed"] = sampling.seed;
+  json["device"] = device.name;
+  json["fallback_launches"] = device.fallback_launches;
+  json["copied_bytes"] = device.copied_bytes;
+  return json;
+}
+
+}  // namespace
+
+absl::Status Run(const RunArgs& args) {
+  CatchInterrupts();
+  if (!args.system.empty() && !args.chat) return UsageError("--system needs --chat");
+  QIAO_ASSIGN_OR_RETURN(const std::string prompt, ReadPrompt(args));
+  if (args.placement) QIAO_RETURN_IF_ERROR(PrintPlacement(args));
+  QIAO_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(args.model, args.device));
+
+  GenerateRequest request;
+  request.prompt = prompt;
+  if (args.chat) {
+    QIAO_ASSIGN_OR_RETURN(request.prompt, RenderMessage(*engine, args, prompt));
+    request.rendered = true;
+  }
+  request.max_tokens = args.max_tokens;
+  request.sampling = ToSampling(args.sampling, engine->RecommendedSampling());
+  request.stop = args.stop;
+  request.ignore_end = args.ignore_eos;
+  // On a screen the text reads on from the prompt.
+  if (!args.json && !args.chat && StdoutIsTerminal()) {
+    TextOutput echo(true);
+    if (prompt.size() <= 2000) echo.Write(prompt);
+  }
+  QIAO_ASSIGN_OR_RETURN(const GenerateResult result, GenerateText(*engine, request, /*stream=*/!args.json));
+
+  if (args.json) PrintJson(ToJson(*engine, result, request.sampling));
+  if (!args.quiet && !args.json) {
+    std::string summary = Summary(*engine, result);
+    if (request.sampling.temperature > 0) absl::StrAppendFormat(&summary, "; seed %d", request.sampling.seed);
+    std::fprintf(stderr, "%s\n", Err(Style::kDim, summary).c_str());
+  }
+  if (args.placement) {
+    const DeviceReport device = engine->device();
+    std::fprintf(stderr, "%s launches fell back, %s copied between host and device\n",
+                 Grouped(device.fallback_launches).c_str(), Bytes(device.copied_bytes).c_str());
+  }
+  return result.finish == Finish::kCancelled ? absl::CancelledError() : absl::OkStatus();
+}
+
+}  // namespace qiao::tools

@@ -1,0 +1,114 @@
+#include "tools/infer/synth_fill.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "runtime/base/floats.h"
+
+namespace qiao::tools {
+namespace {
+
+// Runs of so many values are copied from a table of normal values, each from a place of its own: as fast as
+// memory, and as random as weights need to be.
+constexpr uint64_t kRun = 256;
+constexpr uint64_t kTableSize = uint64_t{1} << 19;
+
+// E4M3 holds 448 at most; values of this deviation use its range and are cut, rarely, beyond 4.48 deviations.
+constexpr double kFp8Deviation = 100;
+
+// Sebastiano Vigna's splitmix64 (public domain, prng.di.unimi.it): a good hash of a counter.
+uint64_t SplitMix(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+uint64_t HashName(std::string_view name, uint64_t seed) {
+  uint64_t hash = SplitMix(seed);
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;  // FNV-1a
+  return SplitMix(hash);
+}
+
+struct Distribution {
+  double mean, deviation;
+};
+
+Distribution DistributionOf(const SynthTensor& tensor) {
+  const double deviation = 1.0 / std::sqrt(static_cast<double>(std::max<int64_t>(tensor.fan_in, 1)));
+  switch (tensor.kind) {
+    case SynthTensor::kMatrix:
+      return {0, tensor.quantised ? kFp8Deviation : deviation};
+    case SynthTensor::kEmbedding:
+      return {0, 1};
+    case SynthTensor::kGain:
+      return {1, 0.05};
+    case SynthTensor::kBias:
+      return {0, 0.01};
+    // Different from block to block, so that a scale that is used in the wrong place shows.
+    case SynthTensor::kScale:
+      return {deviation / kFp8Deviation, 0.1 * deviation / kFp8Deviation};
+  }
+  return {0, 0};
+}
+
+void Convert(float value, DType dtype, std::byte* out) {
+  if (dtype == DType::kF32) {
+    std::memcpy(out, &value, sizeof value);
+  } else if (dtype == DType::kF8E4M3) {
+    *out = static_cast<std::byte>(FloatToF8E4M3(std::clamp(value, -448.0f, 448.0f)));
+  } else {
+    const uint16_t bits = FloatToBf16(value);
+    std::memcpy(out, &bits, sizeof bits);
+  }
+}
+
+}  // namespace
+
+// The sum of twelve uniform variables, less its mean, is nearly normal with variance 1, and made of integers
+// it is the same everywhere, as logarithms and cosines of different libraries are not.
+SynthFiller::SynthFiller(uint64_t seed, int threads) : seed_(seed), threads_(threads), normals_(kTableSize) {
+  uint64_t counter = SplitMix(seed) | 1;
+  for (float& normal : normals_) {
+    int64_t sum = 0;
+    for (int word = 0; word < 3; ++word) {
+      const uint64_t bits = SplitMix(++counter);
+      for (int part = 0; part < 4; ++part) sum += static_cast<int64_t>((bits >> (16 * part)) & 0xffff);
+    }
+    normal = static_cast<float>(sum - 6 * 65535) / 65536.0f;
+  }
+}
+
+const SynthFiller::Table& SynthFiller::GetTable(DType dtype, double mean, double deviation) {
+  Table& table = tables_[{dtype, {mean, deviation}}];
+  if (table.empty()) {
+    const size_t size = SizeOf(dtype);
+    table.resize(kTableSize * size);
+    for (uint64_t i = 0; i < kTableSize; ++i) {
+      Convert(static_cast<float>(mean + deviation * static_cast<double>(normals_[i])), dtype,
+              table.data() + i * size);
+    }
+  }
+  return table;
+}
+
+void SynthFiller::Fill(const SynthTensor& tensor, uint64_t begin, absl::Span<std::byte> out) {
+  const Distribution distribution = DistributionOf(tensor);
+  const Table& table = GetTable(tensor.dtype, distribution.mean, distribution.deviation);
+  const uint64_t size = SizeOf(tensor.dtype);
+  const uint64_t hash = HashName(tensor.name, seed_);
+  const uint64_t first = begin / size, end = first + out.size() / size;
+  const auto runs = static_cast<int64_t>((end + kRun - 1) / kRun - first / kRun);
+  threads_.ParallelFor(runs, 4096, [&](int64_t from, int64_t to, int) {
+    for (int64_t r = from; r < to; ++r) {
+      const uint64_t run = first / kRun + static_cast<uint64_t>(r);
+      const uint64_t place = SplitMix(hash + run) % (kTableSize - kRun);
+      const uint64_t lo = std::max(first, run * kRun), hi = std::min(end, (run + 1) * kRun);
+      std::memcpy(out.data() + (lo - first) * size, table.data() + (place + lo - run * kRun) * size,
+                  (hi - lo) * size);
+    }
+  });
+}
+
+}  // namespace qiao::tools
