@@ -1,6 +1,7 @@
 #include "runtime/program/lowering.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "runtime/ops/catalogue.h"
@@ -14,13 +15,19 @@ using ops::Node;
 using ops::OpSpec;
 using ops::Role;
 
+// How activations are quantised for weights that want it: as DeepSeek's inference code does (kernel.py,
+// act_quant).
+constexpr int32_t kQuantisedBlock = 128;
+constexpr float kQuantisedFloor = 1e-4f;
+
 // What the same place of every bucket's graph holds.
 using NodeRow = std::vector<Node>;
 
 struct Placed {
   bool yes = false;
   std::string why;
-  std::vector<LoweredNode> nodes;  // one a bucket
+  uint32_t activation = QIAO_DTYPE_NONE;  // what a weight of it wants to meet, where that is why not
+  std::vector<LoweredNode> nodes;         // one a bucket
 };
 
 class Lowerer {
@@ -42,6 +49,7 @@ class Lowerer {
   absl::Status Place(NodeRow row, Tier tier);
   absl::StatusOr<Placed> Try(const NodeRow& row, int32_t device);
   absl::Status AddSchedule(NodeRow& row, int32_t device);
+  absl::StatusOr<bool> PlaceQuantised(NodeRow row, int32_t device, Tier tier);
   bool TouchesPools(const Node& node) const;
   void Accept(Placed placed, int32_t device, Tier tier, std::string why);
 
@@ -52,6 +60,8 @@ class Lowerer {
   std::vector<ops::ValueId> q_start_, kv_len_;
   // The schedule that the attention of a device uses, one value a bucket; made with the first attention.
   std::vector<std::vector<ops::ValueId>> schedules_;
+  // Quantised rows, by the value they were made of: q and scale in each bucket.
+  std::map<ops::ValueId, std::vector<std::pair<ops::ValueId, ops::ValueId>>> quantised_;
   bool pools_may_move_ = false, pools_must_move_ = false;
   std::vector<std::string> missing_;
 };
@@ -115,6 +125,7 @@ absl::StatusOr<Placed> Lowerer::Try(const NodeRow& row, int32_t device_index) {
                                             lowered.tensors[0].dtype, graph.value(node.args[a]).source));
       const qiao_weight_choice& choice = weights_.stored(index).choice;
       if (choice.activation != lowered.tensors[0].dtype && lowered.tensors[0].dtype != QIAO_I32) {
+        placed.activation = choice.activation;
         placed.why = absl::StrFormat("%s wants %s activations for %s, which this numerics mode does not give",
                                      device->name(), Name(static_cast<DType>(choice.activation)),
                                      graph.value(node.args[a]).name);
@@ -216,6 +227,44 @@ absl::Status Lowerer::AddSchedule(NodeRow& row, int32_t device) {
   return absl::OkStatus();
 }
 
+// A linear whose weight wants E4M3 rows gets them: `quantise` before it, once for all that read the same
+// rows. False where the device does not take the linear even so.
+absl::StatusOr<bool> Lowerer::PlaceQuantised(NodeRow row, int32_t device, Tier tier) {
+  const uint32_t op = row.front().op;
+  if (op != QIAO_OP_LINEAR && op != QIAO_OP_GROUPED_LINEAR) return false;
+  const ops::ValueId x = row.front().args[0];
+  NodeRow quantise;
+  auto it = quantised_.find(x);
+  if (it == quantised_.end()) {
+    qiao_quantise_params params{};
+    params.block = kQuantisedBlock;
+    params.floor = kQuantisedFloor;
+    std::vector<std::pair<ops::ValueId, ops::ValueId>> made;
+    for (size_t g = 0; g < row.size(); ++g) {
+      ops::Graph& graph = result_.graphs[g].graph;
+      const size_t before = graph.nodes().size();
+      const ops::ValueId rows = row[g].args[0];
+      auto out = graph.Emit(graph.value(rows).name + ".e4m3", QIAO_OP_QUANTISE, ops::Params(params), {rows});
+      if (!out.ok()) return false;  // rows that quantise does not take, such as a view with gaps
+      quantise.push_back(std::move(graph.TakeNodes(before).front()));
+      made.emplace_back((*out)[0], (*out)[1]);
+    }
+    it = quantised_.emplace(x, std::move(made)).first;
+  }
+  for (size_t g = 0; g < row.size(); ++g) {
+    row[g].args[0] = it->second[g].first;
+    row[g].args[1] = it->second[g].second;
+  }
+  QIAO_ASSIGN_OR_RETURN(Placed placed, Try(row, device));
+  if (!placed.yes) {
+    if (!quantise.empty()) quantised_.erase(it);
+    return false;
+  }
+  if (!quantise.empty()) QIAO_RETURN_IF_ERROR(Place(std::move(quantise), Tier::kNative));
+  Accept(std::move(placed), device, device == 0 ? tier : Tier::kFallback, "");
+  return true;
+}
+
 absl::Status Lowerer::Place(NodeRow row, Tier tier) {
   const Node& first = row.front();
   const OpSpec* spec = ops::Find(first.op);
@@ -240,6 +289,10 @@ absl::Status Lowerer::Place(NodeRow row, Tier tier) {
     if (placed.yes) {
       Accept(std::move(placed), d, d == 0 ? tier : Tier::kFallback, d == 0 ? "" : why_not);
       return absl::OkStatus();
+    }
+    if (placed.activation == QIAO_F8E4M3) {
+      QIAO_ASSIGN_OR_RETURN(const bool done, PlaceQuantised(row, d, tier));
+      if (done) return absl::OkStatus();
     }
     if (d == 0) why_not = placed.why;
     // Its parts may still run here.

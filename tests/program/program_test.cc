@@ -201,6 +201,34 @@ TEST_F(ProgramTest, ADeviceThatWantsAScheduleGetsOneEveryStep) {
   }
 }
 
+TEST_F(ProgramTest, WeightsThatWantQuantisedRowsGetThemOncePerValue) {
+  const std::vector<float> want = Reference();
+  for (const char* ops : {"all", "linear"}) {
+    auto programs = Make({Open("partial", {{"ops", ops}, {"e4m3_rows", "true"}}), Open("reference")});
+    ASSERT_TRUE(programs.ok()) << programs.status();
+    std::vector<std::string> quantised;
+    for (const PlacementRow& row : (*programs)->placement()) {
+      if (row.op == "quantise") quantised.push_back(row.name);
+      if (row.op == "linear") {
+        EXPECT_EQ(row.device, "partial") << row.name;
+      }
+    }
+    // The norm's rows go into two projections; the absorbed ones, by heads, stay as they are.
+    EXPECT_THAT(quantised, testing::UnorderedElementsAre("norm0.e4m3", "heads.e4m3", "middle.y.e4m3",
+                                                         "mlp.swiglu.e4m3", "final.y.e4m3"));
+    ASSERT_TRUE((*programs)->Load(nullptr).ok());
+    auto logits = RunTwoSteps(**programs);
+    ASSERT_TRUE(logits.ok()) << logits.status();
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < want.size(); ++i) {
+      difference += (logits->at(i) - want[i]) * (logits->at(i) - want[i]);
+      size += want[i] * want[i];
+    }
+    EXPECT_LT(std::sqrt(difference / size), 0.1) << "three bits of mantissa";
+    EXPECT_GT(std::sqrt(difference / size), 1e-4) << "nothing was quantised";
+  }
+}
+
 TEST_F(ProgramTest, TheCachesAndAllTheirOperationsShareOneDevice) {
   auto programs = Make({Open("partial", {{"ops", "latent_attention,linear"}}), Open("reference")});
   ASSERT_TRUE(programs.ok()) << programs.status();

@@ -14,10 +14,7 @@
 namespace qiao::tools {
 namespace {
 
-std::string Binary() {
-  const char* folder = std::getenv("QIAO_BIN");
-  return folder == nullptr ? "infer" : std::string(folder) + "/infer";
-}
+std::string Binary() { return QIAO_BIN "/infer"; }
 
 // Reads both pipes until they close. With `signal_at_output`, sends SIGINT once at the first byte of stdout.
 void Collect(pid_t child, int out, int err, bool signal_at_output, Finished& finished) {

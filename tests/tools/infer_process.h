@@ -11,7 +11,7 @@ struct Finished {
   std::string out, err;
 };
 
-// Runs $QIAO_BIN/infer with these arguments. `input` is its stdin; `environment` holds additions,
+// Runs this build's infer with these arguments. `input` is its stdin; `environment` holds additions,
 // "NAME=VALUE".
 Finished Infer(const std::vector<std::string>& args, const std::string& input = "",
                const std::vector<std::string>& environment = {});

@@ -39,7 +39,7 @@ using namespace qiao::plugin;
 struct Settings {
   std::set<std::string> ops;
   std::string weights = "strided";
-  bool deferred = false, schedule = false;
+  bool deferred = false, schedule = false, e4m3_rows = false;
   int64_t fail_alloc = 0, fail_launch = 0, lost_at = 0, lost_after = 0;
 };
 
@@ -246,7 +246,10 @@ class PartialKernel : public Kernel {
     std::vector<int32_t> step = {batch.seqs};
     for (int32_t s = 0; s < batch.seqs; ++s) step.push_back(batch.kv_len[s]);
     const size_t bytes = step.size() * sizeof(int32_t);
-    if (call_.op() == QIAO_OP_ATTENTION_SCHEDULE && pointers[2]) std::memcpy(pointers[2], step.data(), bytes);
+    // Without the option the schedule has no bytes.
+    if (call_.op() == QIAO_OP_ATTENTION_SCHEDULE && call_.tensors()[2].dim[0] > 0) {
+      std::memcpy(pointers[2], step.data(), bytes);
+    }
     if (call_.op() == QIAO_OP_LATENT_ATTENTION && pointers[7] &&
         std::memcmp(pointers[7], step.data(), bytes) != 0) {
       return InvalidArgument("latent_attention: the schedule is not this step's");
@@ -344,6 +347,7 @@ Status PartialDevice::Open(uint32_t, Host host, std::unique_ptr<Device>& out) {
       .Text("weights", s.weights, {"strided", "opaque", "default"})
       .Flag("deferred", s.deferred)
       .Flag("schedule", s.schedule)
+      .Flag("e4m3_rows", s.e4m3_rows)
       .Integer("fail_alloc", s.fail_alloc, 0, kMost)
       .Integer("fail_launch", s.fail_launch, 0, kMost)
       .Integer("lost_at", s.lost_at, 0, kMost)
@@ -450,6 +454,9 @@ Status PartialDevice::ChooseWeight(const qiao_weight_request& request, qiao_weig
   choice.layout = opaque ? QIAO_LAYOUT_OPAQUE : QIAO_LAYOUT_STRIDED;
   choice.bytes = static_cast<uint64_t>(request.groups * request.rows * request.cols *
                                        kernels::ElementBytes(choice.dtype));
+  const bool linear =
+      request.op == QIAO_OP_GROUPED_LINEAR || (request.op == QIAO_OP_LINEAR && request.groups == 1);
+  if (settings_.e4m3_rows && linear) choice.activation = QIAO_F8E4M3;
   SetText(choice.why, opaque ? "column-major f32" : "row-major copy");
   return Ok();
 }
