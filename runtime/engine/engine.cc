@@ -251,6 +251,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     if (options.threads > 0) runner.device.options["threads"] = std::to_string(options.threads);
     runner.device.hooks = Hooks(options);
     runner.fallback_device = runner.device;
+    runner.device.options.insert(options.backend_options.begin(), options.backend_options.end());
     absl::StatusOr<program::Numerics> numerics = engine::ParseNumerics(options.numerics);
     if (!numerics.ok()) return Public(numerics.status());
     runner.numerics = *numerics;

@@ -1,7 +1,8 @@
 #include "runtime/ops/graph.h"
 
-#include <cinttypes>
+#include <optional>
 
+#include "runtime/base/checked.h"
 #include "runtime/ops/catalogue.h"
 
 namespace qiao::ops {
@@ -39,7 +40,8 @@ qiao_tensor MakeTensor(DType dtype, absl::Span<const int64_t> dims, uint32_t liv
   for (size_t i = dims.size(); i-- > 0;) {
     tensor.dim[i] = dims[i];
     tensor.stride[i] = stride;
-    stride *= dims[i];
+    // Dims that nobody has checked yet may overflow; the rules refuse them afterwards.
+    stride = CheckedMul(stride, dims[i]).value_or(0);
   }
   return tensor;
 }
@@ -58,7 +60,9 @@ bool IsContiguous(const qiao_tensor& tensor) {
   int64_t stride = 1;
   for (uint32_t i = tensor.rank; i-- > 0;) {
     if (tensor.dim[i] != 1 && tensor.stride[i] != stride) return false;
-    stride *= tensor.dim[i];
+    const std::optional<int64_t> next = CheckedMul(stride, tensor.dim[i]);
+    if (!next) return false;  // no memory is that large
+    stride = *next;
   }
   return true;
 }

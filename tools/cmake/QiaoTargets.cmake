@@ -24,7 +24,10 @@ add_library(qiao_options INTERFACE)
 target_include_directories(qiao_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/runtime/include)
 # -ffp-contract=off: a product and a sum become one fused operation only where a kernel asks for it by name, so that
 # what a row computes does not depend on what the compiler noticed.
-target_compile_options(qiao_options INTERFACE -Wall -Wextra -Werror -ffp-contract=off)
+target_compile_options(qiao_options INTERFACE -Wall -Wextra -ffp-contract=off)
+if(NOT QIAO_ASAN)  # instrumented code makes GCC see overflows that are not there
+  target_compile_options(qiao_options INTERFACE -Werror)
+endif()
 if(QIAO_ASAN)
   # -O1: with more, the SIMD kernels compile for minutes under the sanitizers and find nothing else.
   add_compile_options(-O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@ struct DeviceArgs {
   std::string fallback = "cpu";
   std::string numerics = "bf16";
   int threads = 0;
+  std::map<std::string, std::string> device_options;  // of the backend, the plugin's own
   int64_t context = 0;
   int64_t page_tokens = 0;
   int32_t chunk = 512;

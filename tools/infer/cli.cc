@@ -54,6 +54,19 @@ void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context = true) {
   sub->add_option("--threads", d.threads, "CPU threads; 0: all that this process may use")
       ->check(Between(0, 4096))
       ->group(group);
+  sub->add_option_function<std::vector<std::string>>(
+         "--device-option",
+         [&d](const std::vector<std::string>& options) {
+           for (const std::string& option : options) {
+             const size_t equals = option.find('=');
+             if (equals == std::string::npos || equals == 0) {
+               throw CLI::ValidationError("--device-option", "\"" + option + "\" is not KEY=VALUE");
+             }
+             d.device_options[option.substr(0, equals)] = option.substr(equals + 1);
+           }
+         },
+         "KEY=VALUE for the plugin, such as isa=avx2 for cpu; may be repeated")
+      ->group(group);
   if (with_context) {
     sub->add_option("--ctx", d.context,
                     "Tokens that prompt and answer may have together (default: the model's, at most 4096)")

@@ -47,6 +47,7 @@ engine::RunnerOptions ToRunnerOptions(const DeviceArgs& args) {
   if (args.threads > 0) options.device.options["threads"] = std::to_string(args.threads);
   options.device.hooks.log = [](int level, std::string_view message) { Log(level, message); };
   options.fallback_device = options.device;
+  options.device.options.insert(args.device_options.begin(), args.device_options.end());
   // The command line admits no other.
   options.numerics = engine::ParseNumerics(args.numerics).value_or(program::Numerics{});
   options.context = args.context;
@@ -64,6 +65,7 @@ EngineOptions ToEngineOptions(const std::string& model, const DeviceArgs& args) 
   options.fallback = args.fallback;
   options.numerics = args.numerics;
   options.threads = args.threads;
+  options.backend_options = args.device_options;
   options.context = args.context;
   options.page_tokens = args.page_tokens;
   options.chunk = args.chunk;

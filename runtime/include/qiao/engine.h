@@ -20,6 +20,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -96,6 +97,7 @@ struct EngineOptions {
   std::string fallback = "cpu";
   std::string numerics = "bf16";  // or "f32"
   int threads = 0;                // of host backends; 0: all CPUs this process may use
+  std::map<std::string, std::string> backend_options;  // the plugin's own, such as {"isa", "avx2"} for cpu
   int64_t context = 0;            // tokens; 0: the model's, at most 4096
   int64_t page_tokens = 0;        // tokens a cache page; 0: what the device prefers
   int32_t chunk = 512;            // tokens of a prompt in one step at most
