@@ -134,12 +134,7 @@ absl::StatusOr<Placed> Lowerer::Try(const NodeRow& row, int32_t device_index) {
       lowered.tensors[a] = weights_.Describe(index);
       lowered.weights.push_back(index);
     }
-    qiao_op_call call{};
-    call.struct_size = sizeof(call);
-    call.op = node.op;
-    call.params = node.params.data();
-    call.argument_count = static_cast<uint32_t>(lowered.tensors.size());
-    call.argument = lowered.tensors.data();
+    const qiao_op_call call = MakeCall(node, lowered.tensors);
     QIAO_RETURN_IF_ERROR(Annotate(spec->check(call), node.name));
     QIAO_ASSIGN_OR_RETURN(hal::Support support, device->Supports(call));
     placed.why = support.why;
@@ -152,11 +147,7 @@ absl::StatusOr<Placed> Lowerer::Try(const NodeRow& row, int32_t device_index) {
 
 void Lowerer::Accept(Placed placed, int32_t device, Tier tier, std::string why) {
   const LoweredNode& first = placed.nodes.front();
-  qiao_op_call call{};
-  call.op = first.node.op;
-  call.params = first.node.params.data();
-  call.argument_count = static_cast<uint32_t>(first.tensors.size());
-  call.argument = first.tensors.data();
+  const qiao_op_call call = MakeCall(first.node, first.tensors);
   PlacementRow report{.name = first.node.name,
                       .op = std::string(ops::OpName(first.node.op)),
                       .device = options_.devices[static_cast<size_t>(device)]->name(),
@@ -196,12 +187,7 @@ absl::Status Lowerer::AddSchedule(NodeRow& row, int32_t device) {
       out.layout = QIAO_LAYOUT_OPAQUE;
       auto described = graph.Tensors(node);
       described.push_back(out);
-      qiao_op_call call{};
-      call.struct_size = sizeof(call);
-      call.op = node.op;
-      call.params = node.params.data();
-      call.argument_count = 3;
-      call.argument = described.data();
+      const qiao_op_call call = MakeCall(node, described);
       QIAO_ASSIGN_OR_RETURN(uint64_t bytes, options_.devices[static_cast<size_t>(device)]->OutputBytes(call));
       ops::ValueId value = kNoValue;
       if (bytes > 0) {
@@ -316,11 +302,7 @@ absl::Status Lowerer::Place(NodeRow row, Tier tier) {
     }
   }
   const auto tensors = result_.graphs.front().graph.Tensors(first);
-  qiao_op_call call{};
-  call.op = first.op;
-  call.params = first.params.data();
-  call.argument_count = static_cast<uint32_t>(tensors.size());
-  call.argument = tensors.data();
+  const qiao_op_call call = MakeCall(first, tensors);
   missing_.push_back(absl::StrFormat("%s: %s: %s", first.name, ops::ToString(call),
                                      why_not.empty() ? "no reason given" : why_not));
   return absl::OkStatus();
@@ -353,6 +335,16 @@ absl::StatusOr<LoweringResult> Lowerer::Run(const std::vector<BuiltGraph>& graph
 }
 
 }  // namespace
+
+qiao_op_call MakeCall(const ops::Node& node, absl::Span<const qiao_tensor> tensors) {
+  qiao_op_call call{};
+  call.struct_size = sizeof(call);
+  call.op = node.op;
+  call.params = node.params.data();
+  call.argument_count = static_cast<uint32_t>(tensors.size());
+  call.argument = tensors.data();
+  return call;
+}
 
 absl::StatusOr<LoweringResult> Lower(std::vector<BuiltGraph> graphs, const LoweringOptions& options,
                                      const CacheGeometry& cache, WeightStore& weights) {

@@ -23,6 +23,9 @@ enum class Tier {
   kFallback,    // the host's plugin, because the device does not claim it
 };
 
+// One call of `node`, as the plugin boundary describes it. Points at both arguments.
+qiao_op_call MakeCall(const ops::Node& node, absl::Span<const qiao_tensor> tensors);
+
 struct LoweredNode {
   ops::Node node;
   int32_t device = 0;  // index into LoweringOptions::devices

@@ -21,16 +21,6 @@ using ops::ValueId;
 
 int SpaceOf(const hal::Device& device) { return device.unified() ? kHostSpace : kDeviceSpace; }
 
-qiao_op_call MakeCall(const LoweredNode& node) {
-  qiao_op_call call{};
-  call.struct_size = sizeof(call);
-  call.op = node.node.op;
-  call.params = node.node.params.data();
-  call.argument_count = static_cast<uint32_t>(node.tensors.size());
-  call.argument = node.tensors.data();
-  return call;
-}
-
 }  // namespace
 
 absl::Status Block::Allocate(const hal::Device* device, uint64_t bytes) {
@@ -208,7 +198,8 @@ absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
     Compiled::Item item;
     item.node = static_cast<int32_t>(n);
     item.device = node.device;
-    absl::StatusOr<std::shared_ptr<const hal::Plan>> plan = device->Prepare(MakeCall(node));
+    absl::StatusOr<std::shared_ptr<const hal::Plan>> plan =
+        device->Prepare(MakeCall(node.node, node.tensors));
     if (!plan.ok()) return Annotate(plan.status(), node.node.name);
     item.plan = *std::move(plan);
     row_invariant_ = row_invariant_ && item.plan->row_invariant();

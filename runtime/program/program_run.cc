@@ -95,6 +95,7 @@ absl::Status ProgramSet::Run(const Step& step, StepObserver* observer) {
   Memory& device = *spaces_[kDeviceSpace];
 
   auto put = [&](StepInput input, absl::Span<const int32_t> values) {
+    if (values.empty()) return;  // memcpy takes no null pointer, not even for nothing
     std::memcpy(host.inputs.data + p.input_offsets[static_cast<size_t>(input)], values.data(),
                 values.size() * sizeof(int32_t));
   };
@@ -193,12 +194,7 @@ absl::Status ProgramSet::Observe(const Compiled& p, size_t index, const qiao_bat
                                  StepObserver& observer) {
   const Compiled::Item& item = p.items[index];
   const LoweredNode& node = p.lowered->nodes[static_cast<size_t>(item.node)];
-  qiao_op_call call{};
-  call.struct_size = sizeof(call);
-  call.op = node.node.op;
-  call.params = node.node.params.data();
-  call.argument_count = static_cast<uint32_t>(node.tensors.size());
-  call.argument = node.tensors.data();
+  const qiao_op_call call = MakeCall(node.node, node.tensors);
   LaunchEvent event;
   event.graph = &p.lowered->graph;
   event.node = &node.node;
