@@ -6,6 +6,8 @@ find_package(absl REQUIRED)            # libabsl-dev: status, containers, string
 find_package(nlohmann_json REQUIRED)   # nlohmann-json3-dev: JSON
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)  # libhwy-dev: SIMD with run-time dispatch
+# libdnnl-dev: oneDNN's header. The library itself is loaded only where it is asked for (kernels/cpu/library_gemm.h).
+find_path(QIAO_DNNL_INCLUDE dnnl.h REQUIRED)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)  # libicu-dev: Unicode normal forms
 
 if(QIAO_BUILD_TOOLS)

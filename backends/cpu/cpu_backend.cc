@@ -7,8 +7,12 @@
 //   isa      the best instruction set that may be used: auto (the default), scalar, neon, sse4, avx2, avx512.
 //   Without
 //            it the environment's QIAO_CPU_ISA is taken.
+//   gemm     own (the default), or library: unscaled f32 and bf16 weights of many rows go through oneDNN.
+//   Such plans are
+//            not row-invariant.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -18,6 +22,7 @@
 
 #include "backends/cpu/machine.h"
 #include "kernels/cpu/kernel.h"
+#include "kernels/cpu/library_gemm.h"
 #include "kernels/cpu/support.h"
 #include "runtime/base/threads.h"
 
@@ -47,14 +52,19 @@ class CpuKernel : public Kernel {
   }
 
   Status Launch(Stream&, const qiao_launch& launch) const override {
+    function_(Call(launch), pool_);
+    return Ok();
+  }
+
+ protected:
+  kernels::KernelCall Call(const qiao_launch& launch) const {
     kernels::KernelCall call;
     call.params = call_.params();
     call.tensor = call_.tensors().data();
     call.pointer = launch.argument;
     call.batch = launch.batch;
     call.workspace = launch.workspace;
-    function_(call, pool_);
-    return Ok();
+    return call;
   }
 
  private:
@@ -66,10 +76,38 @@ class CpuKernel : public Kernel {
   Status copied_;
 };
 
+// linear through the library where there are rows enough, and through the own kernel where not.
+class LibraryKernel : public CpuKernel {
+ public:
+  LibraryKernel(const qiao_op_call& call, const kernels::cpu::OpKernel& op, Isa isa, ThreadPool& pool,
+                std::unique_ptr<kernels::cpu::LibraryLinear> library)
+      : CpuKernel(call, op, isa, pool), pool_(pool), library_(std::move(library)) {}
+
+  void Info(qiao_plan_info& info) const override {
+    CpuKernel::Info(info);
+    info.flags = 0;
+    info.workspace_bytes = std::max(info.workspace_bytes, library_->workspace_bytes());
+    SetName(info, "cpu_linear_onednn");
+  }
+
+  Status Launch(Stream& stream, const qiao_launch& launch) const override {
+    const kernels::KernelCall call = Call(launch);
+    if (kernels::LiveRows(call, 0) < kernels::cpu::kLibraryLeast) return CpuKernel::Launch(stream, launch);
+    if (!library_->Run(call, pool_))
+      return Status(QIAO_INTERNAL, "oneDNN failed in a matrix product; try gemm=own");
+    return Ok();
+  }
+
+ private:
+  ThreadPool& pool_;
+  std::unique_ptr<kernels::cpu::LibraryLinear> library_;
+};
+
 class CpuOperation : public Operation {
  public:
-  CpuOperation(const kernels::cpu::OpKernel& op, Isa isa, ThreadPool& pool)
-      : op_(op), isa_(isa), pool_(pool) {}
+  CpuOperation(const kernels::cpu::OpKernel& op, Isa isa, ThreadPool& pool,
+               std::shared_ptr<const kernels::cpu::GemmLibrary> library)
+      : op_(op), isa_(isa), pool_(pool), library_(std::move(library)) {}
 
   Answer Support(const qiao_op_call& call) const override {
     std::string why;
@@ -78,6 +116,14 @@ class CpuOperation : public Operation {
   }
 
   std::unique_ptr<Kernel> Prepare(const qiao_op_call& call, Status& status) const override {
+    if (library_ != nullptr && kernels::cpu::LibraryLinear::Takes(call)) {
+      std::string why;
+      if (auto linear = kernels::cpu::LibraryLinear::Prepare(library_, call, pool_.size(), &why)) {
+        auto kernel = std::make_unique<LibraryKernel>(call, op_, isa_, pool_, std::move(linear));
+        status = kernel->copied();
+        return kernel;
+      }
+    }
     auto kernel = std::make_unique<CpuKernel>(call, op_, isa_, pool_);
     status = kernel->copied();
     return kernel;
@@ -87,15 +133,17 @@ class CpuOperation : public Operation {
   const kernels::cpu::OpKernel& op_;
   Isa isa_;
   ThreadPool& pool_;
+  std::shared_ptr<const kernels::cpu::GemmLibrary> library_;  // null: not asked for
 };
 
 class CpuDevice : public HostDevice {
  public:
-  CpuDevice(Host host, int threads, std::optional<Isa> cap)
+  CpuDevice(Host host, int threads, std::optional<Isa> cap,
+            const std::shared_ptr<const kernels::cpu::GemmLibrary>& library)
       : HostDevice(std::move(host)), cap_(cap), isa_(kernels::cpu::BestIsa(cap)), pool_(threads) {
     for (const OpInfo& op : kOps) {
       if (const kernels::cpu::OpKernel* kernel = kernels::cpu::FindKernel(op.id)) {
-        registry().Add<CpuOperation>(op.id, *kernel, isa_, pool_);
+        registry().Add<CpuOperation>(op.id, *kernel, isa_, pool_, library);
       }
     }
   }
@@ -104,11 +152,12 @@ class CpuDevice : public HostDevice {
 
   static Status Open(uint32_t, Host host, std::unique_ptr<Device>& out) {
     int64_t threads = 0;
-    std::string isa = "auto";
+    std::string isa = "auto", gemm = "own";
     const char* environment = std::getenv("QIAO_CPU_ISA");
     Options options(host);
     options.Integer("threads", threads, 0, 4096)
-        .Text("isa", isa, {"auto", "scalar", "neon", "sse4", "avx2", "avx512"});
+        .Text("isa", isa, {"auto", "scalar", "neon", "sse4", "avx2", "avx512"})
+        .Text("gemm", gemm, {"own", "library"});
     QIAO_PLUGIN_RETURN_IF_ERROR(options.Finish());
     if (isa == "auto" && environment && *environment) isa = environment;
     const std::optional<Isa> cap = kernels::cpu::ParseIsa(isa);
@@ -116,7 +165,13 @@ class CpuDevice : public HostDevice {
       return InvalidArgument("QIAO_CPU_ISA = \"" + isa +
                              "\" is not one of auto, scalar, neon, sse4, avx2, avx512");
     }
-    out = std::make_unique<CpuDevice>(std::move(host), static_cast<int>(threads), cap);
+    std::shared_ptr<const kernels::cpu::GemmLibrary> library;
+    if (gemm == "library") {
+      std::string why;
+      library = kernels::cpu::LoadGemmLibrary(&why);
+      if (library == nullptr) return Status(QIAO_UNAVAILABLE, "option gemm = library: " + why);
+    }
+    out = std::make_unique<CpuDevice>(std::move(host), static_cast<int>(threads), cap, library);
     return Ok();
   }
 

@@ -149,11 +149,16 @@ class TestCall {
     std::string why;
     ASSERT_TRUE(kernel->supports(op_call, &why)) << why;
     // Filled with NaNs and guarded, so that neither stale contents nor an overrun goes unseen.
-    const uint64_t size = kernel->workspace(op_call, pool.size());
+    RunWith(kernel->workspace(op_call, pool.size()),
+            [&](const KernelCall& call) { kernel->select(isa)(call, pool); });
+  }
+  // Hands the call, with a guarded workspace of `size` bytes, to `run`.
+  template <typename F>
+  void RunWith(uint64_t size, F&& run) {
     std::vector<uint8_t> room(size + 64 + 64, 0xff);
     uint8_t* workspace = room.data() + (64 - reinterpret_cast<uintptr_t>(room.data()) % 64);
     std::vector<void*> pointers = Pointers();
-    kernel->select(isa)(Call(pointers, workspace), pool);
+    run(Call(pointers, workspace));
     for (const uint8_t* p = workspace + size; p < room.data() + room.size(); ++p)
       ASSERT_EQ(*p, 0xff) << "the workspace was overrun";
   }
