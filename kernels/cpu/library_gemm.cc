@@ -1,6 +1,7 @@
 #include "kernels/cpu/library_gemm.h"
 
 #include <dlfcn.h>
+#include <dnnl.h>
 
 #include <algorithm>
 #include <atomic>
@@ -9,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "dnnl.h"
 #include "kernels/common/elements.h"
 #include "kernels/cpu/linear_problem.h"
 #include "runtime/base/checked.h"
@@ -29,15 +29,15 @@ dnnl_data_type_t LibraryType(uint32_t dtype) {
 }  // namespace
 
 // The entry points, by the names of dnnl.h.
-#define QIAO_DNNL_FUNCTIONS(F)                                                                            \
-  F(dnnl_engine_create)                                                                                   \
-  F(dnnl_engine_destroy) F(dnnl_stream_create) F(dnnl_stream_destroy) F(dnnl_stream_wait)                 \
-      F(dnnl_memory_desc_init_by_strides) F(dnnl_memory_desc_get_size) F(dnnl_matmul_desc_init)           \
-          F(dnnl_primitive_attr_create) F(dnnl_primitive_attr_destroy)                                    \
-              F(dnnl_primitive_attr_set_scratchpad_mode) F(dnnl_primitive_desc_create)                    \
-                  F(dnnl_primitive_desc_destroy) F(dnnl_primitive_desc_query_md) F(dnnl_primitive_create) \
-                      F(dnnl_primitive_destroy) F(dnnl_memory_create) F(dnnl_memory_destroy)              \
-                          F(dnnl_memory_set_data_handle) F(dnnl_primitive_execute)
+#define QIAO_DNNL_FUNCTIONS(F)                                                                             \
+  F(dnnl_engine_create)                                                                                    \
+  F(dnnl_engine_destroy)                                                                                   \
+  F(dnnl_stream_create) F(dnnl_stream_destroy) F(dnnl_stream_wait) F(dnnl_memory_desc_init_by_strides)     \
+      F(dnnl_memory_desc_get_size) F(dnnl_matmul_desc_init) F(dnnl_primitive_attr_create)                  \
+          F(dnnl_primitive_attr_destroy) F(dnnl_primitive_attr_set_scratchpad_mode)                        \
+              F(dnnl_primitive_desc_create) F(dnnl_primitive_desc_destroy) F(dnnl_primitive_desc_query_md) \
+                  F(dnnl_primitive_create) F(dnnl_primitive_destroy) F(dnnl_memory_create)                 \
+                      F(dnnl_memory_destroy) F(dnnl_memory_set_data_handle) F(dnnl_primitive_execute)
 
 class GemmLibrary {
  public:

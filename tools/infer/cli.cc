@@ -65,7 +65,7 @@ void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context = true) {
              d.device_options[option.substr(0, equals)] = option.substr(equals + 1);
            }
          },
-         "KEY=VALUE for the plugin, such as isa=avx2 for cpu; may be repeated")
+         "KEY=VALUE for the plugin; may be repeated. An unknown key lists those that it has")
       ->group(group);
   if (with_context) {
     sub->add_option("--ctx", d.context,

@@ -97,10 +97,11 @@ struct EngineOptions {
   std::string fallback = "cpu";
   std::string numerics = "bf16";  // or "f32"
   int threads = 0;                // of host backends; 0: all CPUs this process may use
-  std::map<std::string, std::string> backend_options;  // the plugin's own, such as {"isa", "avx2"} for cpu
-  int64_t context = 0;            // tokens; 0: the model's, at most 4096
-  int64_t page_tokens = 0;        // tokens a cache page; 0: what the device prefers
-  int32_t chunk = 512;            // tokens of a prompt in one step at most
+  // The plugin's own options; an unknown key is an error that lists the known ones.
+  std::map<std::string, std::string> backend_options;
+  int64_t context = 0;      // tokens; 0: the model's, at most 4096
+  int64_t page_tokens = 0;  // tokens a cache page; 0: what the device prefers
+  int32_t chunk = 512;      // tokens of a prompt in one step at most
   // Bytes for all that is allocated: stored weights, caches, intermediate values; weights that stay mapped do
   // not count. 0: all of it, mapped weights included, must fit what the device has free. Loading fails with
   // RESOURCE_EXHAUSTED and the numbers, before any weight is read, where it does not fit.
