@@ -47,7 +47,9 @@ void ArgMax(const KernelCall& call, ThreadPool& pool) {
       float most = Max(best);
       for (; c < width; ++c)
         if (x[c] > most) most = x[c];
-      const int64_t found = FirstOf(x, width, most);
+      int64_t found = FirstOf(x, width, most);
+      // Nothing above -infinity, where Highway's emulated maximum begins at the lowest finite number.
+      if (found < 0) found = FirstOf(x, width, -std::numeric_limits<float>::infinity());
       call.data<int32_t>(1)[t] = found < 0 ? 0 : static_cast<int32_t>(found);  // -1: every element is NaN
     }
   });

@@ -41,7 +41,7 @@ template <typename V>
 HWY_INLINE VF FromF16(V v) {
   const DF d;
   const VF f = hn::PromoteTo(d, v);
-#if HWY_TARGET == HWY_SSE4
+#if HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_EMU128
   const VF infinity = hn::BitCast(d, hn::Set(DU(), 0x7f800000u));
   return hn::IfThenElse(hn::Ge(hn::Abs(f), hn::Set(d, 65536.0f)), hn::Or(f, infinity), f);
 #else
