@@ -32,7 +32,8 @@ dnnl_data_type_t LibraryType(uint32_t dtype) {
 #define QIAO_DNNL_FUNCTIONS(F)                                                                             \
   F(dnnl_engine_create)                                                                                    \
   F(dnnl_engine_destroy)                                                                                   \
-  F(dnnl_stream_create) F(dnnl_stream_destroy) F(dnnl_stream_wait) F(dnnl_memory_desc_init_by_strides)     \
+  F(dnnl_stream_create)                                                                                    \
+  F(dnnl_stream_destroy) F(dnnl_stream_wait) F(dnnl_memory_desc_init_by_strides)                           \
       F(dnnl_memory_desc_get_size) F(dnnl_matmul_desc_init) F(dnnl_primitive_attr_create)                  \
           F(dnnl_primitive_attr_destroy) F(dnnl_primitive_attr_set_scratchpad_mode)                        \
               F(dnnl_primitive_desc_create) F(dnnl_primitive_desc_destroy) F(dnnl_primitive_desc_query_md) \
@@ -41,6 +42,9 @@ dnnl_data_type_t LibraryType(uint32_t dtype) {
 
 class GemmLibrary {
  public:
+  ~GemmLibrary() {
+    if (engine != nullptr) dnnl_engine_destroy(engine);
+  }
 #define QIAO_DNNL_MEMBER(name) decltype(&::name) name = nullptr;
   QIAO_DNNL_FUNCTIONS(QIAO_DNNL_MEMBER)
 #undef QIAO_DNNL_MEMBER

@@ -61,7 +61,12 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LibraryGemm,
                                          Shape{QIAO_F32, QIAO_F32, 100, 77, 301, 129, 0},
                                          Shape{QIAO_BF16, QIAO_BF16, 128, 33, 515, 64, 258},
                                          Shape{QIAO_BF16, QIAO_F32, 65, 65, 1, 33, 0},
-                                         Shape{QIAO_BF16, QIAO_BF16, 200, 200, 600, 200, 7}));
+                                         Shape{QIAO_BF16, QIAO_BF16, 200, 200, 600, 200, 7}),
+                         [](const auto& info) {
+                           const Shape& s = info.param;
+                           return "T" + std::to_string(s.bucket) + "_N" + std::to_string(s.n) + "_K" +
+                                  std::to_string(s.k);
+                         });
 
 TEST(LibraryGemmTakes, OnlyPlainWeightsOfOneDTypeAndManyRows) {
   auto takes = [](const Shape& s, auto change) {
