@@ -15,6 +15,10 @@ struct Shape {
   int64_t n, k, cut;
 };
 
+void PrintTo(const Shape& s, std::ostream* os) {
+  *os << s.live << " of " << s.bucket << " rows, " << s.n << "x" << s.k;
+}
+
 class LibraryGemm : public testing::TestWithParam<Shape> {};
 
 TestCall MakeCall(const Shape& s) {

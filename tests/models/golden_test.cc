@@ -16,6 +16,9 @@ struct Where {
   std::string backend;
   bool fallback;
 };
+void PrintTo(const Where& where, std::ostream* os) {
+  *os << where.backend << (where.fallback ? " with fallback" : "");
+}
 
 class GoldenTest : public testing::TestWithParam<std::tuple<std::string, Where>> {
  protected:
