@@ -2,6 +2,7 @@
 // threads.
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_format.h"
 #include "kernels/cpu/library_gemm.h"
 #include "tests/kernels/cpu_call.h"
 
@@ -68,8 +69,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LibraryGemm,
                                          Shape{QIAO_BF16, QIAO_BF16, 200, 200, 600, 200, 7}),
                          [](const auto& info) {
                            const Shape& s = info.param;
-                           return "T" + std::to_string(s.bucket) + "_N" + std::to_string(s.n) + "_K" +
-                                  std::to_string(s.k);
+                           return absl::StrFormat("T%d_N%d_K%d", s.bucket, s.n, s.k);
                          });
 
 TEST(LibraryGemmTakes, OnlyPlainWeightsOfOneDTypeAndManyRows) {
