@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "backends/cpu/machine.h"
+#include "backends/cpu/weights.h"
 #include "kernels/cpu/kernel.h"
 #include "kernels/cpu/library_gemm.h"
 #include "kernels/cpu/support.h"
@@ -140,7 +141,7 @@ class CpuDevice : public HostDevice {
  public:
   CpuDevice(Host host, int threads, std::optional<Isa> cap,
             const std::shared_ptr<const kernels::cpu::GemmLibrary>& library)
-      : HostDevice(std::move(host)), cap_(cap), isa_(kernels::cpu::BestIsa(cap)), pool_(threads) {
+      : HostDevice(std::move(host)), cap_(cap), isa_(kernels::cpu::BestIsa(cap)), library_(library != nullptr), pool_(threads) {
     for (const OpInfo& op : kOps) {
       if (const kernels::cpu::OpKernel* kernel = kernels::cpu::FindKernel(op.id)) {
         registry().Add<CpuOperation>(op.id, *kernel, isa_, pool_, library);
@@ -206,39 +207,19 @@ class CpuDevice : public HostDevice {
     return Ok();
   }
 
-  // Every supported weight is multiplied as it lies in the file.
+  // A library multiplies weights as the files hold them.
   Status ChooseWeight(const qiao_weight_request& request, qiao_weight_choice& choice) override {
-    if (request.piece_count == 0) return InvalidArgument("weight_choose: a weight without pieces");
-    const qiao_piece& first = request.piece[0];
-    std::string why;
-    if (!kernels::cpu::SupportsWeight(first.dtype, first.scheme, QIAO_LAYOUT_PIECES, first.block, &why)) {
-      return Unimplemented(OpName(request.op) + ": " + why);
-    }
-    for (uint32_t i = 1; i < request.piece_count; ++i) {
-      const qiao_piece& piece = request.piece[i];
-      const bool same_block = first.scheme != QIAO_SCHEME_BLOCK ||
-                              (piece.block[0] == first.block[0] && piece.block[1] == first.block[1]);
-      if (piece.dtype != first.dtype || piece.scheme != first.scheme || !same_block) {
-        return Unimplemented(OpName(request.op) +
-                             Format(": piece %u has another dtype or scale block than piece 0", i));
-      }
-    }
-    choice.dtype = first.dtype;
-    choice.scheme = first.scheme;
-    choice.layout = QIAO_LAYOUT_PIECES;
-    choice.block[0] = first.block[0];
-    choice.block[1] = first.block[1];
-    choice.activation = request.activation;
-    choice.bytes = 0;
-    choice.alignment = alignment();
-    choice.error = 0;
-    SetText(choice.why, "stays mapped: decoded in registers, or once for each panel of 16 rows");
-    return Ok();
+    return cpu_backend::ChooseWeight(request, !library_, alignment(), choice);
+  }
+  Status StoreWeight(Stream&, const qiao_weight_request& request, const qiao_weight_choice& choice,
+                     void* to) override {
+    return cpu_backend::StoreWeight(request, choice, isa_, pool_, to);
   }
 
  private:
   std::optional<Isa> cap_;
   Isa isa_;
+  bool library_;
   ThreadPool pool_;
 };
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "kernels/common/elements.h"
-#include "kernels/cpu/linear_problem.h"
+#include "kernels/cpu/linear_arguments.h"
 #include "runtime/base/checked.h"
 
 namespace qiao::kernels::cpu {

@@ -16,6 +16,8 @@ Kernel SelectEmbedding(Isa isa);
 Kernel SelectRmsNorm(Isa isa);
 Kernel SelectLinear(Isa isa);
 Kernel SelectGroupedLinear(Isa isa);
+Kernel SelectMlp(Isa isa);
+Kernel SelectMoeMlp(Isa isa);
 Kernel SelectMoeGate(Isa isa);
 Kernel SelectMoePermute(Isa isa);
 Kernel SelectMoeCombine(Isa isa);
@@ -33,6 +35,8 @@ Kernel SelectArgMax(Isa isa);
 
 uint64_t LinearWorkspace(const qiao_op_call& call, int threads);
 uint64_t GroupedLinearWorkspace(const qiao_op_call& call, int threads);
+uint64_t MlpWorkspace(const qiao_op_call& call, int threads);
+uint64_t MoeMlpWorkspace(const qiao_op_call& call, int threads);
 uint64_t MoeGateWorkspace(const qiao_op_call& call, int threads);
 uint64_t MoePermuteWorkspace(const qiao_op_call& call, int threads);
 uint64_t LatentAttentionWorkspace(const qiao_op_call& call, int threads);

@@ -9,7 +9,7 @@ namespace {
 
 uint64_t None(const qiao_op_call&, int) { return 0; }
 
-constexpr std::array<OpKernel, 18> kKernels{{
+constexpr std::array<OpKernel, 20> kKernels{{
     {QIAO_OP_EMBEDDING, "embedding", SupportsEmbedding, None, SelectEmbedding},
     {QIAO_OP_RMSNORM, "rmsnorm", SupportsRmsNorm, None, SelectRmsNorm},
     {QIAO_OP_LINEAR, "linear", SupportsLinear, LinearWorkspace, SelectLinear},
@@ -30,6 +30,8 @@ constexpr std::array<OpKernel, 18> kKernels{{
     {QIAO_OP_ADD, "add", SupportsAdd, None, SelectAdd},
     {QIAO_OP_CAST, "cast", SupportsCast, None, SelectCast},
     {QIAO_OP_QUANTISE, "quantise", SupportsQuantise, None, SelectQuantise},
+    {QIAO_OP_MLP, "mlp", SupportsMlp, MlpWorkspace, SelectMlp},
+    {QIAO_OP_MOE_MLP, "moe_mlp", SupportsMoeMlp, MoeMlpWorkspace, SelectMoeMlp},
     {QIAO_OP_ARGMAX, "argmax", SupportsArgMax, None, SelectArgMax},
 }};
 

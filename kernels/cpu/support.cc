@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "absl/strings/str_format.h"
+#include "kernels/cpu/blocks.h"
 #include "kernels/cpu/elements.h"
 
 namespace qiao::kernels::cpu {
@@ -80,6 +81,8 @@ class Conditions {
         .Array(0, "x", Bit(QIAO_F8E4M3));
     Require(!transposed, "quantised x with a transposed weight");
     Require(x.block[1] > 0, "x is quantised but names no block");
+    if (yes_ && w.scheme != QIAO_SCHEME_BLOCK && w.layout == QIAO_LAYOUT_OPAQUE)
+      Require(x.block[1] % kBlockStep == 0, "packed weights need blocks of x that four divides");
     if (yes_ && w.scheme == QIAO_SCHEME_BLOCK)
       Require(x.block[1] == w.block[1],
               absl::StrFormat("x is quantised in blocks of %d, the weight in blocks of %d", x.block[1],
@@ -102,12 +105,10 @@ bool SupportsWeight(uint32_t dtype, uint32_t scheme, uint32_t layout, const int3
       Bit(QIAO_F32) | Bit(QIAO_BF16) | Bit(QIAO_F16) | Bit(QIAO_F8E4M3) | Bit(QIAO_F8E5M2);
   if (dtype > 31 || !(kWeights & Bit(dtype))) {
     *why = absl::StrFormat("weights of %s; f32, bf16, f16, f8_e4m3 and f8_e5m2 are taken", DTypeName(dtype));
-  } else if (layout == QIAO_LAYOUT_OPAQUE) {
-    *why = "packed weights; these kernels read weights as they lie in the files";
   } else if (scheme != QIAO_SCHEME_NONE && scheme != QIAO_SCHEME_BLOCK) {
     *why = "channel scales; block scales are taken";
-  } else if (scheme == QIAO_SCHEME_BLOCK && layout != QIAO_LAYOUT_PIECES) {
-    *why = "block scales come with weights in pieces only";
+  } else if (scheme == QIAO_SCHEME_BLOCK && layout == QIAO_LAYOUT_STRIDED) {
+    *why = "block scales come with weights in pieces or packed";
   } else if (scheme == QIAO_SCHEME_BLOCK && (block[0] <= 0 || block[1] <= 0)) {
     *why = absl::StrFormat("a scale block of %d x %d", block[0], block[1]);
   } else {
@@ -117,7 +118,10 @@ bool SupportsWeight(uint32_t dtype, uint32_t scheme, uint32_t layout, const int3
 }
 
 bool SupportsEmbedding(const qiao_op_call& call, std::string* why) {
-  return Conditions(call, why).Count(3).Array(0, "ids", Bit(QIAO_I32), true).WeightAt(1).Act(2, "y").yes();
+  Conditions c(call, why);
+  c.Count(3).Array(0, "ids", Bit(QIAO_I32), true).WeightAt(1).Act(2, "y");
+  return c.Require(!c.yes() || c.at(1).layout != QIAO_LAYOUT_OPAQUE, "rows are looked up as they lie in the file")
+      .yes();
 }
 
 bool SupportsRmsNorm(const qiao_op_call& call, std::string* why) {
@@ -150,6 +154,30 @@ bool SupportsGroupedLinear(const qiao_op_call& call, std::string* why) {
       .Array(2, "ends", Bit(QIAO_I64), true)
       .Act(4, "y")
       .Require(!c.yes() || (c.at(0).rank == 2 && c.at(3).rank == 3), "x must be [R,K] and the weight [E,N,K]")
+      .yes();
+}
+
+bool SupportsMlp(const qiao_op_call& call, std::string* why) {
+  return Conditions(call, why)
+      .Count(4)
+      .Act(0, "x")
+      .WeightAt(1)
+      .WeightAt(2)
+      .Act(3, "y")
+      .Same(0, 3, "x and y")
+      .yes();
+}
+
+bool SupportsMoeMlp(const qiao_op_call& call, std::string* why) {
+  Conditions c(call, why);
+  c.Count(10).Act(0, "x").WeightAt(1);
+  if (c.yes() && c.has(2)) c.Array(2, "bias", Bit(QIAO_F32), true);
+  c.WeightAt(3).WeightAt(4);
+  if (c.yes() && c.has(5)) c.WeightAt(5).WeightAt(6);
+  return c.Act(7, "y")
+      .Same(0, 7, "x and y")
+      .Array(8, "ids", Bit(QIAO_I32), true)
+      .Array(9, "w", Bit(QIAO_F32), true)
       .yes();
 }
 

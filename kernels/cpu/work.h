@@ -1,0 +1,92 @@
+// How launchers of products cut their work: the workspace in parts, blocks of rows, groups that are taken
+// together, and what a worker needs of its own.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/kernel.h"
+#include "kernels/cpu/multiply.h"
+
+namespace qiao::kernels::cpu {
+
+// Parts of a workspace, each aligned to 64 bytes.
+class Memory {
+ public:
+  explicit Memory(void* begin) : next_(static_cast<std::byte*>(begin)) {}
+  template <typename T>
+  T* Take(int64_t count) {
+    T* part = reinterpret_cast<T*>(next_);
+    next_ += RoundUp(count * static_cast<int64_t>(sizeof(T)), 64);
+    return part;
+  }
+
+ private:
+  std::byte* next_;
+};
+
+// Rows that share one pass over the decoded weights: enough that decoding hardly counts, few enough that their
+// sums and a good part of x stay in the second-level cache.
+inline constexpr int64_t kRowBlock = 120;
+
+// `rows` in blocks of equal length, whole tiles each, none above kRowBlock.
+inline int64_t RowBlock(int64_t rows, const Products& products) {
+  if (rows <= kRowBlock) return rows;
+  const int64_t length = DivideUp(rows, DivideUp(rows, kRowBlock));
+  return std::min(kRowBlock, RoundUp(length, products.row_tile));
+}
+
+// Groups of outputs that one call takes: what suits the rows, and fewer where threads would go without.
+inline int64_t Together(int64_t groups, int64_t rows, int threads, const Products& products) {
+  const int64_t most = rows <= products.few_rows ? products.few_groups : products.many_groups;
+  constexpr int64_t kItemsAThread = 4;
+  return std::clamp<int64_t>(groups / (threads * kItemsAThread), 1, most);
+}
+
+// A worker's own memory: sums of a block of rows, the products' scratch, the resolver's.
+inline int64_t WorkerBytes(int64_t rows, int64_t resolver_bytes) {
+  return RoundUp(rows * kMaxGroups * kGroup * 4, 64) + kMultiplyScratch + resolver_bytes;
+}
+struct Worker {
+  Worker(std::byte* memory, int64_t rows)
+      : sum(reinterpret_cast<float*>(memory)),
+        scratch(memory + RoundUp(rows * kMaxGroups * kGroup * 4, 64)),
+        resolver(scratch + kMultiplyScratch) {}
+  float* sum;
+  std::byte* scratch;
+  std::byte* resolver;
+};
+
+}  // namespace qiao::kernels::cpu
+
+// Defines Kernel SelectFUNCTION(Isa) for a FUNCTION(call, pool, products) that is not itself compiled for each
+// instruction set.
+#define QIAO_CPU_LAUNCHER(FUNCTION)                          \
+  template <Isa kIsa>                                        \
+  void FUNCTION##On(const KernelCall& call, ThreadPool& pool) { \
+    FUNCTION(call, pool, ProductsFor(kIsa));                 \
+  }                                                          \
+  Kernel Select##FUNCTION(Isa isa) { return LauncherFor(isa, [](auto on) -> Kernel { return FUNCTION##On<on()>; }); }
+
+namespace qiao::kernels::cpu {
+
+// make(std::integral_constant<Isa, isa>).
+template <typename Make>
+Kernel LauncherFor(Isa isa, const Make& make) {
+  switch (isa) {
+    case Isa::kNeon:
+      return make(std::integral_constant<Isa, Isa::kNeon>());
+    case Isa::kSse4:
+      return make(std::integral_constant<Isa, Isa::kSse4>());
+    case Isa::kAvx2:
+      return make(std::integral_constant<Isa, Isa::kAvx2>());
+    case Isa::kAvx512:
+      return make(std::integral_constant<Isa, Isa::kAvx512>());
+    default:
+      return make(std::integral_constant<Isa, Isa::kScalar>());
+  }
+}
+
+}  // namespace qiao::kernels::cpu
