@@ -20,7 +20,7 @@ namespace qiao::kernels::cpu {
 namespace HWY_NAMESPACE {
 
 inline constexpr int64_t kPair = 2 * kLanes;
-inline constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
+inline constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON;
 
 // How K is cut: `count` blocks of `block` elements, the last one perhaps shorter, each padded.
 struct Blocks {
