@@ -4,9 +4,8 @@
 //
 // Device options:
 //   threads  how many threads work on a launch, the caller included; 0 (the default) is AvailableCpus()
-//   isa      the best instruction set that may be used: auto (the default), scalar, neon, sse4, avx2, avx512.
-//   Without
-//            it the environment's QIAO_CPU_ISA is taken.
+//   isa      the best instruction set that may be used: auto (the default) or a name of kernels/cpu/isa.h.
+//            Without it the environment's QIAO_CPU_ISA is taken.
 //   gemm     own (the default), or library: unscaled f32 and bf16 weights of many rows go through oneDNN.
 //   Such plans are
 //            not row-invariant.
@@ -19,6 +18,7 @@
 #include <qiao/backend.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "backends/cpu/machine.h"
 #include "backends/cpu/weights.h"
@@ -155,16 +155,19 @@ class CpuDevice : public HostDevice {
     int64_t threads = 0;
     std::string isa = "auto", gemm = "own";
     const char* environment = std::getenv("QIAO_CPU_ISA");
+    std::vector<std::string> isas = kernels::cpu::IsaNames();
+    isas.insert(isas.begin(), "auto");
     Options options(host);
     options.Integer("threads", threads, 0, 4096)
-        .Text("isa", isa, {"auto", "scalar", "neon", "sse4", "avx2", "avx512"})
+        .Text("isa", isa, isas)
         .Text("gemm", gemm, {"own", "library"});
     QIAO_PLUGIN_RETURN_IF_ERROR(options.Finish());
     if (isa == "auto" && environment && *environment) isa = environment;
     const std::optional<Isa> cap = kernels::cpu::ParseIsa(isa);
     if (!cap && isa != "auto") {
-      return InvalidArgument("QIAO_CPU_ISA = \"" + isa +
-                             "\" is not one of auto, scalar, neon, sse4, avx2, avx512");
+      std::string list;
+      for (const std::string& name : isas) list += (list.empty() ? "" : ", ") + name;
+      return InvalidArgument("QIAO_CPU_ISA = \"" + isa + "\" is not one of " + list);
     }
     std::shared_ptr<const kernels::cpu::GemmLibrary> library;
     if (gemm == "library") {
@@ -185,7 +188,8 @@ class CpuDevice : public HostDevice {
     properties.threads = static_cast<uint32_t>(pool_.size());
     SetText(properties.name, Format("%s (%d threads)", CpuName().c_str(), pool_.size()));
     std::string text = "instructions: " + std::string(Name(isa_));
-    if (const std::string why = WhyNotBetter(isa_, cap_); !why.empty()) text += "\nnot used: " + why;
+    for (const std::string& why : kernels::cpu::HostIsas().WhyNotBetter(isa_, cap_))
+      text += "\nnot used: " + why;
     text += Format("\nthreads: %d", pool_.size());
     if (const std::string caches = CacheSizes(); !caches.empty()) text += "\ncaches: " + caches;
     const std::string huge = HugePageMode();

@@ -52,7 +52,7 @@ namespace HWY_NAMESPACE {
 
 using namespace attention;
 
-inline constexpr int64_t kMostQueries = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 8 : 4;
+inline constexpr int64_t kMostQueries = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 8 : 4;
 
 // score[q][j] += sum over c of query[q][c] * key[j][c] for two tokens at once.
 template <int kQ, typename T>

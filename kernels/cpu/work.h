@@ -84,6 +84,10 @@ Kernel LauncherFor(Isa isa, const Make& make) {
       return make(std::integral_constant<Isa, Isa::kAvx2>());
     case Isa::kAvx512:
       return make(std::integral_constant<Isa, Isa::kAvx512>());
+    case Isa::kAvx512Vbmi:
+    case Isa::kAvx512Bf16:
+    case Isa::kAmx:
+      return make(std::integral_constant<Isa, Isa::kAvx512Vbmi>());
     default:
       return make(std::integral_constant<Isa, Isa::kScalar>());
   }

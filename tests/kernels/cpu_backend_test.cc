@@ -64,6 +64,7 @@ TEST_F(CpuBackend, SaysWhatItUsesAndWhyNotMore) {
 #if defined(__x86_64__)
   EXPECT_NE(text.find("instructions: scalar"), std::string::npos) << text;
   EXPECT_NE(text.find("sse4: capped by isa=scalar"), std::string::npos) << text;
+  EXPECT_EQ(text.find("not used", text.find("not used") + 1), std::string::npos) << text;
 #endif
   table_->close(device);
 }
@@ -71,9 +72,33 @@ TEST_F(CpuBackend, SaysWhatItUsesAndWhyNotMore) {
 TEST_F(CpuBackend, RefusesOptionsThatItDoesNotKnow) {
   qiao_device* device = nullptr;
   EXPECT_EQ(Open({{"isa", "mmx"}}, &device), QIAO_INVALID_ARGUMENT);
-  EXPECT_NE(std::string(error_.message).find("avx512"), std::string::npos) << error_.message;
+  EXPECT_NE(
+      std::string(error_.message).find("auto, scalar, neon, sse4, avx2, avx512, avx512vbmi, avx512bf16, amx"),
+      std::string::npos)
+      << error_.message;
   EXPECT_EQ(Open({{"thread", "2"}}, &device), QIAO_INVALID_ARGUMENT);
   EXPECT_NE(std::string(error_.message).find("threads"), std::string::npos) << error_.message;
+}
+
+TEST_F(CpuBackend, ReadsTheCapFromTheEnvironment) {
+  ASSERT_EQ(setenv("QIAO_CPU_ISA", "scalar", 1), 0);
+  qiao_device* device = nullptr;
+  const int32_t opened = Open({}, &device);
+  setenv("QIAO_CPU_ISA", "mmx", 1);
+  qiao_device* refused = nullptr;
+  EXPECT_EQ(Open({}, &refused), QIAO_INVALID_ARGUMENT);
+  EXPECT_NE(std::string(error_.message).find("QIAO_CPU_ISA = \"mmx\" is not one of auto, scalar"),
+            std::string::npos)
+      << error_.message;
+  unsetenv("QIAO_CPU_ISA");
+  ASSERT_EQ(opened, QIAO_OK);
+  qiao_device_properties p{};
+  p.struct_size = sizeof p;
+  ASSERT_EQ(table_->properties(device, &p, &error_), QIAO_OK);
+#if defined(__x86_64__)
+  EXPECT_EQ(std::string(p.description).rfind("instructions: scalar\n", 0), 0u) << p.description;
+#endif
+  table_->close(device);
 }
 
 TEST_F(CpuBackend, KeepsToTheHostsBudget) {

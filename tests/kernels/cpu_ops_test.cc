@@ -263,18 +263,5 @@ TEST(CpuOps, SiluIsAccurateOverItsWholeRange) {
   }
 }
 
-TEST(CpuIsa, NamesAndCaps) {
-  for (Isa isa : SupportedIsas()) {
-    EXPECT_EQ(ParseIsa(Name(isa)), isa);
-    EXPECT_EQ(BestIsa(isa), isa);
-  }
-  EXPECT_EQ(SupportedIsas().front(), BestIsa());
-  EXPECT_FALSE(ParseIsa("avx1024").has_value());
-  if (SupportedIsas().size() > 1) {
-    const Isa lower = SupportedIsas()[1];
-    EXPECT_NE(WhyNotBetter(lower, lower).find("capped"), std::string::npos);
-  }
-}
-
 }  // namespace
 }  // namespace qiao::kernels::cpu
