@@ -79,14 +79,16 @@ Status ChooseWeight(const qiao_weight_request& request, bool pack, uint64_t alig
   choice.alignment = alignment;
   choice.error = 0;
   if (!pack || request.residence != QIAO_WEIGHT_COPY || !MultipliesWeight(request.op)) {
-    std::snprintf(choice.why, sizeof choice.why, "as it lies in the file: its rows are brought into lanes block by block");
+    std::snprintf(choice.why, sizeof choice.why,
+                  "as it lies in the file: its rows are brought into lanes block by block");
     return Ok();
   }
   const Described d = Describe(request);
   choice.layout = QIAO_LAYOUT_OPAQUE;
-  choice.bytes = static_cast<uint64_t>(
-      kernels::cpu::LayOutPacked(d.tensor, d.view, d.transposed, d.sections).bytes);
-  std::snprintf(choice.why, sizeof choice.why, "packed in groups of 16 outputs, read from end to end; values unchanged");
+  choice.bytes =
+      static_cast<uint64_t>(kernels::cpu::LayOutPacked(d.tensor, d.view, d.transposed, d.sections).bytes);
+  std::snprintf(choice.why, sizeof choice.why,
+                "packed in groups of 16 outputs, read from end to end; values unchanged");
   return Ok();
 }
 

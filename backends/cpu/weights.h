@@ -1,5 +1,5 @@
-// How the cpu backend wants its weights: as they lie in the files, or, where the host would rather not keep them
-// mapped, packed into memory of its own (kernels/cpu/packed_weight.h).
+// How the cpu backend wants its weights: as they lie in the files, or, where the host would rather not keep
+// them mapped, packed into memory of its own (kernels/cpu/packed_weight.h).
 #pragma once
 
 #include <qiao/backend.hpp>

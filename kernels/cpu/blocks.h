@@ -1,7 +1,7 @@
-// How the contraction dimension K of a product is cut: into blocks of at most kMaxBlock columns that share one
-// scale. The partial sum of each block, in f32 and in the order of its columns, times the block's scale, is
-// added to the total in the order of the blocks: this is the arithmetic of every product here, whatever the
-// number of rows.
+// How the contraction dimension K of a product is cut: into blocks of at most kMaxBlock columns that share
+// one scale. The partial sum of each block, in f32 and in the order of its columns, times the block's scale,
+// is added to the total in the order of the blocks: this is the arithmetic of every product here, whatever
+// the number of rows.
 #pragma once
 
 #include <algorithm>

@@ -205,8 +205,8 @@ int64_t FeedForwardBytes(const FeedForwardSet* set, int sets, int64_t rows, int 
 }
 
 void FeedForward(const FeedForwardSet* set, int sets, const qiao_tensor& xt, const std::byte* x,
-                 const qiao_tensor& yt, std::byte* y, int64_t live, const Products& products, ThreadPool& pool,
-                 void* memory) {
+                 const qiao_tensor& yt, std::byte* y, int64_t live, const Products& products,
+                 ThreadPool& pool, void* memory) {
   const Loop loop{.set = set,
                   .sets = sets,
                   .xt = xt,

@@ -1,10 +1,10 @@
-// W_down swiglu(W_gate_up x) for some sets of matrices at once: a dense layer, or the routed experts and the shared
-// one of a mixture, whose outputs are added up with weights. What mlp and moe_mlp share.
+// W_down swiglu(W_gate_up x) for some sets of matrices at once: a dense layer, or the routed experts and the
+// shared one of a mixture, whose outputs are added up with weights. What mlp and moe_mlp share.
 //
-// Two parallel loops over all sets together, cut by bytes of weights and not by expert: first gate, up and SwiGLU,
-// whose result is rounded to the activation's dtype; then the down-projection, where an item owns some columns of y
-// and adds up the experts in their order, so that no two threads meet in one sum. A row's result depends on its own
-// experts only.
+// Two parallel loops over all sets together, cut by bytes of weights and not by expert: first gate, up and
+// SwiGLU, whose result is rounded to the activation's dtype; then the down-projection, where an item owns
+// some columns of y and adds up the experts in their order, so that no two threads meet in one sum. A row's
+// result depends on its own experts only.
 #pragma once
 
 #include <qiao/ops.h>
@@ -41,8 +41,8 @@ int64_t FeedForwardBytes(const FeedForwardSet* set, int sets, int64_t rows, int 
 
 // y[t] = sum over the sets, and over the rows of each that belong to t, in order. x and y act[T,H].
 void FeedForward(const FeedForwardSet* set, int sets, const qiao_tensor& xt, const std::byte* x,
-                 const qiao_tensor& yt, std::byte* y, int64_t live, const Products& products, ThreadPool& pool,
-                 void* memory);
+                 const qiao_tensor& yt, std::byte* y, int64_t live, const Products& products,
+                 ThreadPool& pool, void* memory);
 
 // Divides rows first .. first + rows of a matrix into runs; returns how many.
 int64_t AppendRuns(int32_t matrix, int64_t first, int64_t rows, const Products& products, RowRun* run);

@@ -11,7 +11,7 @@ namespace qiao::kernels::cpu {
 int64_t GateBytes(int64_t experts, int64_t groups);
 
 // ids[k] and w[k] of the chosen experts from logits[experts]; bias may be null. `work` holds GateBytes.
-void GateRow(const qiao_moe_gate_params& p, const float* logits, const float* bias, int64_t experts, float* work,
-             int32_t* ids, float* w);
+void GateRow(const qiao_moe_gate_params& p, const float* logits, const float* bias, int64_t experts,
+             float* work, int32_t* ids, float* w);
 
 }  // namespace qiao::kernels::cpu

@@ -137,20 +137,20 @@ void GroupedLinear(const KernelCall& call, ThreadPool& pool, const Products& pro
   }
   pool.ParallelFor(runs, Grain(2 * k * (live / runs)), [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
-      products.pack({.blocks = &blocks,
-                     .dtype = xt.dtype,
-                     .x = Bytes(call, kX) + run[i].first * xt.stride[0] * element,
-                     .stride = xt.stride[0] * element,
-                     .index = nullptr,
-                     .scale = scaled_x ? call.data<const float>(kXScale) +
-                                             run[i].first * call.tensor[kXScale].stride[0]
-                                       : nullptr,
-                     .scale_stride = call.tensor[kXScale].stride[0],
-                     .rows = run[i].rows,
-                     .begin = 0,
-                     .end = run[i].rows,
-                     .out = x + run[i].first * padded,
-                     .out_scale = x_scale + run[i].first * blocks.count});
+      products.pack(
+          {.blocks = &blocks,
+           .dtype = xt.dtype,
+           .x = Bytes(call, kX) + run[i].first * xt.stride[0] * element,
+           .stride = xt.stride[0] * element,
+           .index = nullptr,
+           .scale = scaled_x ? call.data<const float>(kXScale) + run[i].first * call.tensor[kXScale].stride[0]
+                             : nullptr,
+           .scale_stride = call.tensor[kXScale].stride[0],
+           .rows = run[i].rows,
+           .begin = 0,
+           .end = run[i].rows,
+           .out = x + run[i].first * padded,
+           .out_scale = x_scale + run[i].first * blocks.count});
     }
   });
 

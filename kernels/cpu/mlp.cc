@@ -1,4 +1,5 @@
-// mlp and moe_mlp: the dense feed-forward layer, and the mixture of experts from router to sum, each in one launch.
+// mlp and moe_mlp: the dense feed-forward layer, and the mixture of experts from router to sum, each in one
+// launch.
 #include <algorithm>
 #include <cstdint>
 
@@ -65,55 +66,54 @@ void Router(const KernelCall& call, int64_t live, const Products& products, Thre
   const Blocks blocks(wt.dim[2], ScaleColumns(wt, call.pointer[kRouter], false, 0));
   // One item takes some rows through all experts: the router is small, and its weights stay cached.
   const int64_t most = std::min<int64_t>(live, products.row_tile);
-  const int64_t worker_bytes = RoundUp(most * blocks.padded() * 4, 64) +
-                               WorkerBytes(most, ResolverBytes(blocks, false));
+  const int64_t worker_bytes =
+      RoundUp(most * blocks.padded() * 4, 64) + WorkerBytes(most, ResolverBytes(blocks, false));
   auto* workers = memory.Take<std::byte>(0);
-  pool.ParallelFor(DivideUp(live, most), Grain(most * experts * wt.dim[2]),
-                   [&](int64_t begin, int64_t end, int worker) {
-                     Memory own(workers + worker * worker_bytes);
-                     float* x = own.Take<float>(most * blocks.padded());
-                     const Worker w(own.Take<std::byte>(0), most);
-                     GroupResolver resolver(wt, call.pointer[kRouter], blocks, false, w.resolver);
-                     for (int64_t i = begin; i < end; ++i) {
-                       const int64_t t0 = i * most, rows = std::min(most, live - t0);
-                       const int64_t stride = xt.stride[0] * element;
-                       products.pack({.blocks = &blocks,
-                                      .dtype = xt.dtype,
-                                      .x = call.data<const std::byte>(kX) + t0 * stride,
-                                      .stride = stride,
-                                      .index = nullptr,
-                                      .scale = nullptr,
-                                      .scale_stride = 0,
-                                      .rows = rows,
-                                      .begin = 0,
-                                      .end = rows,
-                                      .out = x,
-                                      .out_scale = nullptr});
-                       for (int64_t g = 0; g < groups; g += kMaxGroups) {
-                         const int count = static_cast<int>(std::min<int64_t>(kMaxGroups, groups - g));
-                         GroupRef group[kMaxGroups];
-                         for (int j = 0; j < count; ++j) {
-                           const int64_t first = (g + j) * kGroup;
-                           group[j] = resolver.Resolve(j, 0, first, std::min(kGroup, experts - first));
-                         }
-                         products.multiply({.blocks = &blocks,
-                                            .dtype = wt.dtype,
-                                            .group = group,
-                                            .groups = count,
-                                            .x = x,
-                                            .x_scale = nullptr,
-                                            .rows = rows,
-                                            .factor = 1.0f,
-                                            .sum = w.sum,
-                                            .scratch = w.scratch});
-                         const int64_t width = std::min(count * kGroup, experts - g * kGroup);
-                         for (int64_t m = 0; m < rows; ++m) {
-                           std::copy_n(w.sum + m * count * kGroup, width,
-                                       logits + (t0 + m) * experts + g * kGroup);
-                         }
-                       }
-                     }
-                   });
+  pool.ParallelFor(
+      DivideUp(live, most), Grain(most * experts * wt.dim[2]), [&](int64_t begin, int64_t end, int worker) {
+        Memory own(workers + worker * worker_bytes);
+        float* x = own.Take<float>(most * blocks.padded());
+        const Worker w(own.Take<std::byte>(0), most);
+        GroupResolver resolver(wt, call.pointer[kRouter], blocks, false, w.resolver);
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t t0 = i * most, rows = std::min(most, live - t0);
+          const int64_t stride = xt.stride[0] * element;
+          products.pack({.blocks = &blocks,
+                         .dtype = xt.dtype,
+                         .x = call.data<const std::byte>(kX) + t0 * stride,
+                         .stride = stride,
+                         .index = nullptr,
+                         .scale = nullptr,
+                         .scale_stride = 0,
+                         .rows = rows,
+                         .begin = 0,
+                         .end = rows,
+                         .out = x,
+                         .out_scale = nullptr});
+          for (int64_t g = 0; g < groups; g += kMaxGroups) {
+            const int count = static_cast<int>(std::min<int64_t>(kMaxGroups, groups - g));
+            GroupRef group[kMaxGroups];
+            for (int j = 0; j < count; ++j) {
+              const int64_t first = (g + j) * kGroup;
+              group[j] = resolver.Resolve(j, 0, first, std::min(kGroup, experts - first));
+            }
+            products.multiply({.blocks = &blocks,
+                               .dtype = wt.dtype,
+                               .group = group,
+                               .groups = count,
+                               .x = x,
+                               .x_scale = nullptr,
+                               .rows = rows,
+                               .factor = 1.0f,
+                               .sum = w.sum,
+                               .scratch = w.scratch});
+            const int64_t width = std::min(count * kGroup, experts - g * kGroup);
+            for (int64_t m = 0; m < rows; ++m) {
+              std::copy_n(w.sum + m * count * kGroup, width, logits + (t0 + m) * experts + g * kGroup);
+            }
+          }
+        }
+      });
 }
 
 // What the routing makes of the chosen experts: rows sorted by (expert, token), and runs of them.

@@ -42,13 +42,14 @@ HWY_INLINE void BlockScales(const Blocks& blocks, const GroupRef& group, int64_t
 // All tiles of kM x kG that cover `rows` rows from `first` on and the call's groups.
 template <int kM, int kG, typename T>
 HWY_INLINE void Tiles(const MultiplyCall& call, int64_t b, int64_t first, int64_t rows, const T* const* w,
-                      const std::byte* const* next, const float* scale) {
+                      const std::byte* const* next, const float* scale, bool nans) {
   const Blocks& blocks = *call.blocks;
   const int64_t columns = blocks.Padded(b), width = call.groups * kGroup;
   const float* x = call.x + b * blocks.padded_block * call.rows;
   TileCall tile;
   tile.columns = columns;
   tile.rows = static_cast<int>(rows);
+  tile.nans = nans;
   for (int m = 0; m < kM; ++m) {
     const int64_t row = first + std::min<int64_t>(m, rows - 1);
     tile.x[m] = x + row * columns;
@@ -70,39 +71,39 @@ HWY_INLINE void Tiles(const MultiplyCall& call, int64_t b, int64_t first, int64_
 
 template <typename T>
 void FewRows(const MultiplyCall& call, int64_t b, const T* const* w, const std::byte* const* next,
-             const float* scale) {
-  if (call.rows == 1) return Tiles<1, kFewGroups, T>(call, b, 0, 1, w, next, scale);
-  if (call.rows == 2) return Tiles<2, kWide ? 2 : kFewGroups, T>(call, b, 0, 2, w, next, scale);
+             const float* scale, bool nans) {
+  if (call.rows == 1) return Tiles<1, kFewGroups, T>(call, b, 0, 1, w, next, scale, nans);
+  if (call.rows == 2) return Tiles < 2, kWide ? 2 : kFewGroups, T > (call, b, 0, 2, w, next, scale, nans);
   if constexpr (kFewRows > 4) {
-    if (call.rows > 4) return Tiles<kFewRows, 1, T>(call, b, 0, call.rows, w, next, scale);
+    if (call.rows > 4) return Tiles<kFewRows, 1, T>(call, b, 0, call.rows, w, next, scale, nans);
   }
   if constexpr (kWide) {
-    Tiles<4, 2, T>(call, b, 0, call.rows, w, next, scale);
+    Tiles<4, 2, T>(call, b, 0, call.rows, w, next, scale, nans);
   } else if constexpr (kV == 2 || kManyRegisters) {
-    Tiles<4, 1, T>(call, b, 0, call.rows, w, next, scale);
+    Tiles<4, 1, T>(call, b, 0, call.rows, w, next, scale, nans);
   } else {
     for (int64_t m = 0; m < call.rows; m += 2)
-      Tiles<2, 1, T>(call, b, m, std::min<int64_t>(2, call.rows - m), w, next, scale);
+      Tiles<2, 1, T>(call, b, m, std::min<int64_t>(2, call.rows - m), w, next, scale, nans);
   }
 }
 
 void ManyRows(const MultiplyCall& call, int64_t b, const float* const* w, const float* scale) {
   int64_t m = 0;
   for (; m + kTileRows <= call.rows; m += kTileRows)
-    Tiles<kTileRows, kManyGroups, float>(call, b, m, kTileRows, w, nullptr, scale);
+    Tiles<kTileRows, kManyGroups, float>(call, b, m, kTileRows, w, nullptr, scale, false);
   const int64_t rest = call.rows - m;
   if (rest == 0) return;
   if constexpr (kTileRows > 8) {
-    if (rest > 8) return Tiles<kTileRows, kManyGroups, float>(call, b, m, rest, w, nullptr, scale);
-    if (rest > 4) return Tiles<8, kManyGroups, float>(call, b, m, rest, w, nullptr, scale);
+    if (rest > 8) return Tiles<kTileRows, kManyGroups, float>(call, b, m, rest, w, nullptr, scale, false);
+    if (rest > 4) return Tiles<8, kManyGroups, float>(call, b, m, rest, w, nullptr, scale, false);
   } else if constexpr (kTileRows > 4) {
-    if (rest > 4) return Tiles<kTileRows, kManyGroups, float>(call, b, m, rest, w, nullptr, scale);
+    if (rest > 4) return Tiles<kTileRows, kManyGroups, float>(call, b, m, rest, w, nullptr, scale, false);
   }
   if constexpr (kTileRows > 2) {
-    if (rest > 2) return Tiles<4, kManyGroups, float>(call, b, m, rest, w, nullptr, scale);
+    if (rest > 2) return Tiles<4, kManyGroups, float>(call, b, m, rest, w, nullptr, scale, false);
   }
-  if (rest == 2) return Tiles<2, kManyGroups, float>(call, b, m, 2, w, nullptr, scale);
-  Tiles<1, kManyGroups, float>(call, b, m, 1, w, nullptr, scale);
+  if (rest == 2) return Tiles<2, kManyGroups, float>(call, b, m, 2, w, nullptr, scale, false);
+  Tiles<1, kManyGroups, float>(call, b, m, 1, w, nullptr, scale, false);
 }
 
 template <typename T>
@@ -117,8 +118,9 @@ void MultiplyAs(const MultiplyCall& call) {
     const T* w[kMaxGroups];
     const float* wide[kMaxGroups];
     const std::byte* next[kMaxGroups];
+    bool nans = false;
     for (int g = 0; g < call.groups; ++g) {
-      w[g] = FindBlock(blocks, call.group[g], b, raw + g * kMaxBlock * kGroup);
+      w[g] = FindBlock(blocks, call.group[g], b, raw + g * kMaxBlock * kGroup, &nans);
       next[g] = call.group[g].form == GroupRef::kPacked
                     ? NextBlock(blocks, b, blocks.padded_block * kGroup * static_cast<int64_t>(sizeof(T)),
                                 call.group[g].ahead, call.group[g].data)
@@ -126,7 +128,7 @@ void MultiplyAs(const MultiplyCall& call) {
       BlockScales(blocks, call.group[g], b, factor, scale + g * kGroup);
     }
     if (call.rows <= kFewRows) {
-      FewRows(call, b, w, next, scale);
+      FewRows(call, b, w, next, scale, nans);
       continue;
     }
     for (int g = 0; g < call.groups; ++g) {
@@ -134,7 +136,7 @@ void MultiplyAs(const MultiplyCall& call) {
         wide[g] = w[g];
       } else {
         wide[g] = decoded + g * kMaxBlock * kGroup;
-        DecodeBlock(w[g], blocks.Padded(b), next[g], decoded + g * kMaxBlock * kGroup);
+        DecodeBlock(w[g], blocks.Padded(b), nans, next[g], decoded + g * kMaxBlock * kGroup);
       }
     }
     ManyRows(call, b, wide, scale);
@@ -173,13 +175,15 @@ void PackRows(const PackCall& call) {
 }
 
 template <typename T>
-void PackGroupAs(const Blocks& blocks, const GroupRef& from, std::byte* to) {
+bool PackGroupAs(const Blocks& blocks, const GroupRef& from, std::byte* to) {
+  bool nans = false;
   HWY_ALIGN T scratch[kMaxBlock * kGroup];
   for (int64_t b = 0; b < blocks.count; ++b) {
-    const T* block = FindBlock(blocks, from, b, scratch);
+    const T* block = FindBlock(blocks, from, b, scratch, &nans);
     std::memcpy(to + b * blocks.padded_block * kGroup * static_cast<int64_t>(sizeof(T)), block,
                 static_cast<size_t>(blocks.Padded(b) * kGroup) * sizeof(T));
   }
+  return nans;
 }
 
 template <typename Y, typename R>
@@ -230,11 +234,14 @@ void Pack(const PackCall& call) {
   }
 }
 
-void PackGroup(const Blocks& blocks, uint32_t dtype, const GroupRef& from, std::byte* to) {
-  switch (ElementBytes(dtype)) {
-    case 1:
+bool PackGroup(const Blocks& blocks, uint32_t dtype, const GroupRef& from, std::byte* to) {
+  switch (dtype) {
+    case QIAO_F8E4M3:
       return PackGroupAs<E4m3>(blocks, from, to);
-    case 2:
+    case QIAO_F8E5M2:
+      return PackGroupAs<E5m2>(blocks, from, to);
+    case QIAO_BF16:
+    case QIAO_F16:
       return PackGroupAs<Bf16>(blocks, from, to);
     default:
       return PackGroupAs<float>(blocks, from, to);

@@ -3,8 +3,8 @@
 // (bias, SwiGLU, weighted sum); only what is behind this table is compiled for each instruction set.
 //
 // What a row's sums are depends on the instruction set, the weight's format and K only: each output is one
-// chain of fused multiply-adds through a block's columns, and one through the blocks (blocks.h). How many rows
-// and groups share a call, and whether a weight is packed, changes nothing.
+// chain of fused multiply-adds through a block's columns, and one through the blocks (blocks.h). How many
+// rows and groups share a call, and whether a weight is packed, changes nothing.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ namespace qiao::kernels::cpu {
 // Sixteen rows of one weight matrix (sixteen outputs), whichever way they lie in memory.
 struct GroupRef {
   enum Form : uint32_t {
-    kPacked,   // data: [padded K][16] elements
+    kPacked,   // data: padded K x 16 elements, in the order of the instruction set
     kRows,     // line[i]: row i, K elements
     kColumns,  // line[k]: the row of the file that holds element k of all outputs; ours begin at `column`
   };
@@ -30,6 +30,7 @@ struct GroupRef {
   // Scale of block b: scale[b / per_scale], or [b / per_scale][16], one an output. Null: 1.
   const float* scale = nullptr;
   bool scale_each = false;
+  bool nans = false;  // kPacked: E4M3 codes may hold NaNs
   // Bytes from here to the group that the same worker will most likely take next in this place, so that its
   // beginning is on the way from memory when this one ends. 0: not known. Only ever prefetched.
   int64_t ahead = 0;
@@ -39,14 +40,14 @@ struct GroupRef {
 // scales, [block][rows].
 struct PackCall {
   const Blocks* blocks;
-  uint32_t dtype;              // f32, bf16 or E4M3
-  const std::byte* x;          // row r lies at x + index[r] * stride bytes, or r * stride without an index
-  int64_t stride;              // bytes
-  const int32_t* index;        // may be null
-  const float* scale;          // null without; scale[row * scale_stride + b / per_scale]
+  uint32_t dtype;        // f32, bf16 or E4M3
+  const std::byte* x;    // row r lies at x + index[r] * stride bytes, or r * stride without an index
+  int64_t stride;        // bytes
+  const int32_t* index;  // may be null
+  const float* scale;    // null without; scale[row * scale_stride + b / per_scale]
   int64_t scale_stride;
-  int64_t rows;                // of the packed x in all
-  int64_t begin, end;          // those to pack now
+  int64_t rows;        // of the packed x in all
+  int64_t begin, end;  // those to pack now
   float* out;
   float* out_scale;
 };
@@ -76,14 +77,15 @@ struct Products {
   void (*pack)(const PackCall&);
   void (*multiply)(const MultiplyCall&);
   // y[0, n) = sum + bias + residual, each of which may be null; residual and y are f32 or bf16.
-  void (*finish)(const float* sum, const float* bias, const void* residual, uint32_t residual_dtype, int64_t n,
-                 void* y, uint32_t y_dtype);
+  void (*finish)(const float* sum, const float* bias, const void* residual, uint32_t residual_dtype,
+                 int64_t n, void* y, uint32_t y_dtype);
   // y[0, n) = silu(gate) * up, rounded to bf16 or f32.
   void (*swiglu)(const float* gate, const float* up, int64_t n, void* y, uint32_t y_dtype);
   // y[0, n) += weight * sum.
   void (*accumulate)(const float* sum, float weight, int64_t n, float* y);
-  // Rows of a weight, as GroupRef's kRows or kColumns give them, to kPacked: for storing weights.
-  void (*pack_group)(const Blocks& blocks, uint32_t dtype, const GroupRef& from, std::byte* to);
+  // Rows of a weight, as GroupRef's kRows or kColumns give them, to kPacked: for storing weights. Returns
+  // what GroupRef::nans has to say.
+  bool (*pack_group)(const Blocks& blocks, uint32_t dtype, const GroupRef& from, std::byte* to);
 };
 
 const Products& ProductsFor(Isa isa);

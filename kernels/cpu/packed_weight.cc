@@ -1,6 +1,7 @@
 #include "kernels/cpu/packed_weight.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <vector>
 
@@ -28,8 +29,8 @@ bool ShareScales(const qiao_tensor& w, const qiao_weight_view& view, bool transp
 }  // namespace
 
 int64_t SectionsOf(uint32_t op, uint32_t argument) {
-  const bool gate_up = (op == QIAO_OP_MLP && argument == 1) ||
-                       (op == QIAO_OP_MOE_MLP && (argument == 3 || argument == 5));
+  const bool gate_up =
+      (op == QIAO_OP_MLP && argument == 1) || (op == QIAO_OP_MOE_MLP && (argument == 3 || argument == 5));
   return gate_up ? 2 : 1;
 }
 
@@ -65,6 +66,7 @@ void StorePacked(const PackedHeader& header, const qiao_tensor& w, const qiao_we
   qiao_tensor pieces = w;
   pieces.layout = QIAO_LAYOUT_PIECES;
   std::memcpy(to, &header, sizeof(header));
+  std::atomic<bool> nans{false};
   const int64_t own = ResolverBytes(blocks, transposed);
   std::vector<std::byte> memory(static_cast<size_t>(pool.size() * own + 64));
   auto* aligned = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64);
@@ -77,7 +79,8 @@ void StorePacked(const PackedHeader& header, const qiao_tensor& w, const qiao_we
       const int64_t section = g / header.section_groups, row = g % header.section_groups * kGroup;
       const int64_t count = std::min(kGroup, header.section_rows - row);
       const GroupRef group = resolver.Resolve(0, matrix, section * header.section_rows + row, count);
-      products.pack_group(blocks, w.dtype, group, to + header.elements_at + i * header.group_bytes);
+      if (products.pack_group(blocks, w.dtype, group, to + header.elements_at + i * header.group_bytes))
+        nans.store(true, std::memory_order_relaxed);
       if (header.group_scales == 0) continue;
       float* scale = reinterpret_cast<float*>(to + header.scales_at) + i * header.group_scales;
       for (int64_t s = 0; s < header.group_scales; ++s) {
@@ -90,6 +93,7 @@ void StorePacked(const PackedHeader& header, const qiao_tensor& w, const qiao_we
       }
     }
   });
+  reinterpret_cast<PackedHeader*>(to)->nans = nans.load();
 }
 
 }  // namespace qiao::kernels::cpu

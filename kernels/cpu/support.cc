@@ -120,7 +120,8 @@ bool SupportsWeight(uint32_t dtype, uint32_t scheme, uint32_t layout, const int3
 bool SupportsEmbedding(const qiao_op_call& call, std::string* why) {
   Conditions c(call, why);
   c.Count(3).Array(0, "ids", Bit(QIAO_I32), true).WeightAt(1).Act(2, "y");
-  return c.Require(!c.yes() || c.at(1).layout != QIAO_LAYOUT_OPAQUE, "rows are looked up as they lie in the file")
+  return c
+      .Require(!c.yes() || c.at(1).layout != QIAO_LAYOUT_OPAQUE, "rows are looked up as they lie in the file")
       .yes();
 }
 

@@ -9,9 +9,7 @@ namespace qiao::kernels::cpu {
 namespace {
 
 // Floats of one slot's gathered scales.
-int64_t ScaleFloats(const Blocks& blocks) {
-  return kGroup * blocks.scales();
-}
+int64_t ScaleFloats(const Blocks& blocks) { return kGroup * blocks.scales(); }
 
 int64_t Bytes(int64_t lines, int64_t scale_floats) {
   return RoundUp(lines * static_cast<int64_t>(sizeof(void*)), 64) +
@@ -83,6 +81,7 @@ GroupRef GroupResolver::Packed(int64_t matrix, int64_t first, int64_t count) con
   group.count = static_cast<uint32_t>(count);
   group.data = base + h.elements_at + i * h.group_bytes;
   group.ahead = step_ * h.group_bytes;
+  group.nans = h.nans != 0;
   if (h.group_scales > 0) {
     group.scale = reinterpret_cast<const float*>(base + h.scales_at) + i * h.group_scales;
     group.scale_each = h.scale_each != 0;

@@ -30,10 +30,10 @@ class GroupResolver {
   GroupResolver(const qiao_tensor& tensor, const void* pointer, const Blocks& blocks, bool transposed,
                 std::byte* memory);
 
-  // Outputs first .. first + count (1 .. 16) of matrix `matrix` (an expert, a head), as group number `slot` (0 ..
-  // kMaxGroups - 1) of a call. Valid until the slot is resolved again, or with kColumns another matrix is.
-  // `first` is a multiple of 16 from the beginning of its section (packed_weight.h).
-  // The call after this one will take the group that lies `step` groups further on in the same slot.
+  // Outputs first .. first + count (1 .. 16) of matrix `matrix` (an expert, a head), as group number `slot`
+  // (0 .. kMaxGroups - 1) of a call. Valid until the slot is resolved again, or with kColumns another matrix
+  // is. `first` is a multiple of 16 from the beginning of its section (packed_weight.h). The call after this
+  // one will take the group that lies `step` groups further on in the same slot.
   void set_step(int64_t step) { step_ = step; }
   GroupRef Resolve(int slot, int64_t matrix, int64_t first, int64_t count);
 

@@ -27,8 +27,8 @@ class Memory {
   std::byte* next_;
 };
 
-// Rows that share one pass over the decoded weights: enough that decoding hardly counts, few enough that their
-// sums and a good part of x stay in the second-level cache.
+// Rows that share one pass over the decoded weights: enough that decoding hardly counts, few enough that
+// their sums and a good part of x stay in the second-level cache.
 inline constexpr int64_t kRowBlock = 120;
 
 // `rows` in blocks of equal length, whole tiles each, none above kRowBlock.
@@ -61,14 +61,16 @@ struct Worker {
 
 }  // namespace qiao::kernels::cpu
 
-// Defines Kernel SelectFUNCTION(Isa) for a FUNCTION(call, pool, products) that is not itself compiled for each
-// instruction set.
-#define QIAO_CPU_LAUNCHER(FUNCTION)                          \
-  template <Isa kIsa>                                        \
-  void FUNCTION##On(const KernelCall& call, ThreadPool& pool) { \
-    FUNCTION(call, pool, ProductsFor(kIsa));                 \
-  }                                                          \
-  Kernel Select##FUNCTION(Isa isa) { return LauncherFor(isa, [](auto on) -> Kernel { return FUNCTION##On<on()>; }); }
+// Defines Kernel SelectFUNCTION(Isa) for a FUNCTION(call, pool, products) that is not itself compiled for
+// each instruction set.
+#define QIAO_CPU_LAUNCHER(FUNCTION)                                                \
+  template <Isa kIsa>                                                              \
+  void FUNCTION##On(const KernelCall& call, ThreadPool& pool) {                    \
+    FUNCTION(call, pool, ProductsFor(kIsa));                                       \
+  }                                                                                \
+  Kernel Select##FUNCTION(Isa isa) {                                               \
+    return LauncherFor(isa, [](auto on) -> Kernel { return FUNCTION##On<on()>; }); \
+  }
 
 namespace qiao::kernels::cpu {
 

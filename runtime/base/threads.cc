@@ -20,8 +20,6 @@
 #include <thread>
 #include <vector>
 
-#include "runtime/base/checked.h"
-
 namespace qiao {
 namespace {
 
@@ -174,12 +172,11 @@ struct ThreadPool::Impl {
   struct Job {
     const Body* body = nullptr;
     int64_t n = 0;
-    int64_t piece = 1;
-    int64_t pieces = 0;
+    int64_t grain = 1;
   };
 
   alignas(64) std::atomic<uint64_t> state{0};
-  alignas(64) std::atomic<int64_t> next{0};  // the next piece that nobody has taken
+  alignas(64) std::atomic<int64_t> next{0};  // the first index that nobody has taken
   alignas(64) Job job;
 
   std::mutex turn;  // held by the caller for the length of a loop
@@ -198,11 +195,16 @@ struct ThreadPool::Impl {
   void Work(int worker) {
     const ScopedFrame frame(this, worker);
     const Job now = job;
+    // Ever smaller pieces of what is left: large ones first, for few hand-outs and long runs through memory,
+    // small ones last, so that all end together.
+    const int64_t shares = 3 * (static_cast<int64_t>(threads.size()) + 1);
     for (;;) {
-      const int64_t i = next.fetch_add(1, std::memory_order_relaxed);
-      if (i >= now.pieces) return;
-      const int64_t begin = i * now.piece;
-      (*now.body)(begin, begin + std::min(now.piece, now.n - begin), worker);
+      int64_t begin = next.load(std::memory_order_relaxed), count = 0;
+      do {
+        if (begin >= now.n) return;
+        count = std::min(std::max(now.grain, (now.n - begin) / shares), now.n - begin);
+      } while (!next.compare_exchange_weak(begin, begin + count, std::memory_order_relaxed));
+      (*now.body)(begin, begin + count, worker);
     }
   }
 
@@ -292,16 +294,13 @@ void ThreadPool::ParallelFor(int64_t n, int64_t grain, Body body) {
   for (const Frame* frame = current_frame; frame != nullptr; frame = frame->outer) {
     if (frame->pool == impl_.get()) return body(0, n, frame->worker);
   }
-  // Eight pieces a worker even out unequal work; more would only add traffic on the counter.
-  constexpr int64_t kPiecesPerWorker = 8;
-  const int64_t piece = std::max({grain, int64_t{1}, CeilDiv(n, size() * kPiecesPerWorker)});
-  const int64_t pieces = CeilDiv(n, piece);
+  grain = std::max<int64_t>(grain, 1);
   std::lock_guard turn(impl_->turn);
-  if (pieces == 1 || impl_->threads.empty()) {
+  if (n <= grain || impl_->threads.empty()) {
     const ScopedFrame frame(impl_.get(), 0);
     return body(0, n, 0);
   }
-  impl_->RunLoop({&body, n, piece, pieces});
+  impl_->RunLoop({&body, n, grain});
 }
 
 }  // namespace qiao
