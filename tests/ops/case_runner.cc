@@ -173,6 +173,7 @@ absl::Status DeviceCase::PlaceWeight(size_t i) {
   request.cols = tensor.dim[2];
   request.piece_count = static_cast<uint32_t>(weight.pieces.size());
   request.piece = weight.pieces.data();
+  request.residence = variant_.residence;
   QIAO_ASSIGN_OR_RETURN(const qiao_weight_choice choice, device_->ChooseWeight(request));
   if (choice.activation != request.activation && request.activation != QIAO_I32) {
     refusal_ =

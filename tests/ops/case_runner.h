@@ -11,11 +11,12 @@
 
 namespace qiao::conformance {
 
-// How arguments that may be strided lie on the device.
+// How arguments that may be strided lie on the device, and where the host would rather have weights.
 struct Variant {
   std::string name;
   int64_t padding = 0;  // elements more than contiguous between rows
   int64_t shift = 0;    // elements from an aligned address
+  uint32_t residence = QIAO_WEIGHT_MAP;
 };
 
 // The contents of all arguments after the operation, contiguous; weights and absent ones are empty.

@@ -222,10 +222,17 @@ std::vector<Outcome> Run(const std::shared_ptr<const hal::Device>& device, const
       outcomes.push_back(broken);
       continue;
     }
-    bool strided = false;
-    for (const ArgSpec& arg : spec.args(c.params.data())) strided |= arg.strided;
+    bool strided = false, weights = false;
+    for (const ArgSpec& arg : spec.args(c.params.data())) {
+      strided |= arg.strided;
+      weights |= arg.weight;
+    }
     for (size_t v = 0; v < (strided ? variants.size() : 1); ++v) {
       outcomes.push_back(RunCase(device, spec, c, *reference, variants[v]));
+    }
+    // A row that is computed alone for comparison has its weights mapped: both must give the same bits.
+    if (weights) {
+      outcomes.push_back(RunCase(device, spec, c, *reference, {.name = "weights copied", .residence = QIAO_WEIGHT_COPY}));
     }
   }
   return outcomes;
