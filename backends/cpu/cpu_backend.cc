@@ -211,9 +211,10 @@ class CpuDevice : public HostDevice {
     return Ok();
   }
 
-  // A library multiplies weights as the files hold them.
+  // A library multiplies weights as the files hold them, and so do tiles.
   Status ChooseWeight(const qiao_weight_request& request, qiao_weight_choice& choice) override {
-    return cpu_backend::ChooseWeight(request, !library_, alignment(), choice);
+    const bool pack = !library_ && isa_ != Isa::kAmx;
+    return cpu_backend::ChooseWeight(request, pack, alignment(), choice);
   }
   Status StoreWeight(Stream&, const qiao_weight_request& request, const qiao_weight_choice& choice,
                      void* to) override {

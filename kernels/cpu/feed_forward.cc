@@ -37,7 +37,7 @@ struct Sizes {
 
 Sizes SizesOf(const FeedForwardSet* set, int sets, int64_t rows, int threads) {
   Sizes s;
-  s.rows = std::min(rows, kRowBlock);
+  s.rows = std::min(rows, kMostRows);
   for (int i = 0; i < sets; ++i) {
     for (const qiao_tensor* w : {set[i].gate_up, set[i].down}) {
       s.packed = std::max(s.packed, s.rows * BlocksOf(*w).padded() * 4);
@@ -63,7 +63,6 @@ struct Loop {
   int sets;
   const qiao_tensor& xt;
   const std::byte* x;
-  const Products& products;
   Sizes sizes;
   std::byte* memory;
   int64_t element;  // bytes of an activation
@@ -79,21 +78,21 @@ void GateUpItem(const Loop& loop, const FeedForwardSet& set, const Blocks& block
     group[i] = resolver.Resolve(i, run.matrix, n, count);
     group[pairs + i] = resolver.Resolve(pairs + i, run.matrix, inner + n, count);
   }
-  loop.products.multiply({.blocks = &blocks,
-                          .dtype = set.gate_up->dtype,
-                          .group = group,
-                          .groups = 2 * pairs,
-                          .x = own.packed,
-                          .x_scale = nullptr,
-                          .rows = run.rows,
-                          .factor = 1.0f,
-                          .sum = own.worker.sum,
-                          .scratch = own.worker.scratch});
+  set.gate_up_products->multiply({.blocks = &blocks,
+                                  .dtype = set.gate_up->dtype,
+                                  .group = group,
+                                  .groups = 2 * pairs,
+                                  .x = own.packed,
+                                  .x_scale = nullptr,
+                                  .rows = run.rows,
+                                  .factor = 1.0f,
+                                  .sum = own.worker.sum,
+                                  .scratch = own.worker.scratch});
   const int64_t width = std::min(pairs * kGroup, inner - first);
   for (int64_t m = 0; m < run.rows; ++m) {
     const float* sum = own.worker.sum + m * 2 * pairs * kGroup;
-    loop.products.swiglu(sum, sum + pairs * kGroup, width,
-                         set.inner + ((run.first + m) * inner + first) * loop.element, loop.xt.dtype);
+    set.gate_up_products->swiglu(sum, sum + pairs * kGroup, width,
+                                 set.inner + ((run.first + m) * inner + first) * loop.element, loop.xt.dtype);
   }
 }
 
@@ -103,7 +102,8 @@ void GateUp(const Loop& loop, ThreadPool& pool) {
     const FeedForwardSet& set = loop.set[i];
     if (set.runs == 0) continue;
     const int64_t groups = DivideUp(InnerOf(set), kGroup), rows = set.rows / set.runs;
-    pairs[i] = std::max<int64_t>(1, Together(2 * groups * set.runs, rows, pool.size(), loop.products) / 2);
+    pairs[i] =
+        std::max<int64_t>(1, Together(2 * groups * set.runs, rows, pool.size(), *set.gate_up_products) / 2);
     chunks[i] = DivideUp(groups, pairs[i]);
     items[i] = chunks[i] * set.runs;
     total += items[i];
@@ -125,18 +125,18 @@ void GateUp(const Loop& loop, ThreadPool& pool) {
         if (packed != i / chunks[s]) {
           packed = i / chunks[s];
           const int64_t stride = loop.xt.stride[0] * loop.element;
-          loop.products.pack({.blocks = &blocks,
-                              .dtype = loop.xt.dtype,
-                              .x = set.token ? loop.x : loop.x + run.first * stride,
-                              .stride = stride,
-                              .index = set.token ? set.token + run.first : nullptr,
-                              .scale = nullptr,
-                              .scale_stride = 0,
-                              .rows = run.rows,
-                              .begin = 0,
-                              .end = run.rows,
-                              .out = own.packed,
-                              .out_scale = nullptr});
+          set.gate_up_products->pack({.blocks = &blocks,
+                                      .dtype = loop.xt.dtype,
+                                      .x = set.token ? loop.x : loop.x + run.first * stride,
+                                      .stride = stride,
+                                      .index = set.token ? set.token + run.first : nullptr,
+                                      .scale = nullptr,
+                                      .scale_stride = 0,
+                                      .rows = run.rows,
+                                      .begin = 0,
+                                      .end = run.rows,
+                                      .out = own.packed,
+                                      .out_scale = nullptr});
         }
         const int64_t g = i % chunks[s] * pairs[s];
         const int64_t count = std::min(pairs[s], DivideUp(InnerOf(set), kGroup) - g);
@@ -153,23 +153,23 @@ void DownItem(const Loop& loop, const OwnMemory& own, int64_t n0, int64_t width)
     if (set.runs == 0) continue;
     const Blocks blocks = BlocksOf(*set.down, set.down_data);
     GroupResolver resolver(*set.down, set.down_data, blocks, false, own.worker.resolver);
+    const Products& products = *set.down_products;
     const int64_t inner = InnerOf(set), stride = inner * loop.element;
     for (int64_t r = 0; r < set.runs; ++r) {
       const RowRun& run = set.run[r];
-      loop.products.pack({.blocks = &blocks,
-                          .dtype = loop.xt.dtype,
-                          .x = set.inner + run.first * stride,
-                          .stride = stride,
-                          .index = nullptr,
-                          .scale = nullptr,
-                          .scale_stride = 0,
-                          .rows = run.rows,
-                          .begin = 0,
-                          .end = run.rows,
-                          .out = own.packed,
-                          .out_scale = nullptr});
-      const int64_t together =
-          run.rows <= loop.products.few_rows ? loop.products.few_groups : loop.products.many_groups;
+      products.pack({.blocks = &blocks,
+                     .dtype = loop.xt.dtype,
+                     .x = set.inner + run.first * stride,
+                     .stride = stride,
+                     .index = nullptr,
+                     .scale = nullptr,
+                     .scale_stride = 0,
+                     .rows = run.rows,
+                     .begin = 0,
+                     .end = run.rows,
+                     .out = own.packed,
+                     .out_scale = nullptr});
+      const int64_t together = run.rows <= products.few_rows ? products.few_groups : products.many_groups;
       resolver.set_step(together);
       for (int64_t n = 0; n < width; n += together * kGroup) {
         const int count = static_cast<int>(std::min(together, DivideUp(width - n, kGroup)));
@@ -178,20 +178,20 @@ void DownItem(const Loop& loop, const OwnMemory& own, int64_t n0, int64_t width)
           const int64_t first = n + g * kGroup;
           group[g] = resolver.Resolve(g, run.matrix, n0 + first, std::min(kGroup, width - first));
         }
-        loop.products.multiply({.blocks = &blocks,
-                                .dtype = set.down->dtype,
-                                .group = group,
-                                .groups = count,
-                                .x = own.packed,
-                                .x_scale = nullptr,
-                                .rows = run.rows,
-                                .factor = 1.0f,
-                                .sum = own.worker.sum,
-                                .scratch = own.worker.scratch});
+        products.multiply({.blocks = &blocks,
+                           .dtype = set.down->dtype,
+                           .group = group,
+                           .groups = count,
+                           .x = own.packed,
+                           .x_scale = nullptr,
+                           .rows = run.rows,
+                           .factor = 1.0f,
+                           .sum = own.worker.sum,
+                           .scratch = own.worker.scratch});
         for (int64_t m = 0; m < run.rows; ++m) {
           const int64_t row = run.first + m, t = set.token ? set.token[row] : row;
-          loop.products.accumulate(own.worker.sum + m * count * kGroup, set.weight ? set.weight[row] : 1.0f,
-                                   std::min(count * kGroup, width - n), own.y + t * width + n);
+          products.accumulate(own.worker.sum + m * count * kGroup, set.weight ? set.weight[row] : 1.0f,
+                              std::min(count * kGroup, width - n), own.y + t * width + n);
         }
       }
     }
@@ -205,13 +205,11 @@ int64_t FeedForwardBytes(const FeedForwardSet* set, int sets, int64_t rows, int 
 }
 
 void FeedForward(const FeedForwardSet* set, int sets, const qiao_tensor& xt, const std::byte* x,
-                 const qiao_tensor& yt, std::byte* y, int64_t live, const Products& products,
-                 ThreadPool& pool, void* memory) {
+                 const qiao_tensor& yt, std::byte* y, int64_t live, ThreadPool& pool, void* memory) {
   const Loop loop{.set = set,
                   .sets = sets,
                   .xt = xt,
                   .x = x,
-                  .products = products,
                   .sizes = SizesOf(set, sets, live, pool.size()),
                   .memory = static_cast<std::byte*>(memory),
                   .element = ElementBytes(xt.dtype)};
@@ -228,16 +226,21 @@ void FeedForward(const FeedForwardSet* set, int sets, const qiao_tensor& xt, con
       std::memset(own.y, 0, static_cast<size_t>(live * width) * sizeof(float));
       DownItem(loop, own, n0, width);
       for (int64_t t = 0; t < live; ++t) {
-        products.finish(own.y + t * width, nullptr, nullptr, QIAO_F32, width,
-                        y + (t * yt.stride[0] + n0) * ElementBytes(yt.dtype), yt.dtype);
+        set[0].down_products->finish(own.y + t * width, nullptr, nullptr, QIAO_F32, width,
+                                     y + (t * yt.stride[0] + n0) * ElementBytes(yt.dtype), yt.dtype);
       }
     }
   });
 }
 
-int64_t AppendRuns(int32_t matrix, int64_t first, int64_t rows, const Products& products, RowRun* run) {
+void ChooseProducts(Isa isa, uint32_t x, FeedForwardSet& set) {
+  set.gate_up_products = &ProductsFor(isa, x, *set.gate_up, BlocksOf(*set.gate_up, set.gate_up_data), false);
+  set.down_products = &ProductsFor(isa, x, *set.down, BlocksOf(*set.down, set.down_data), false);
+}
+
+int64_t AppendRuns(const FeedForwardSet& set, int32_t matrix, int64_t first, int64_t rows, RowRun* run) {
   if (rows <= 0) return 0;
-  const int64_t step = RowBlock(rows, products);
+  const int64_t step = std::min(RowBlock(rows, *set.gate_up_products), RowBlock(rows, *set.down_products));
   int64_t count = 0;
   for (int64_t r = 0; r < rows; r += step)
     run[count++] = {matrix, static_cast<int32_t>(first + r), static_cast<int32_t>(std::min(step, rows - r))};

@@ -29,7 +29,9 @@ struct FeedForwardSet {
   const void* gate_up_data = nullptr;
   const qiao_tensor* down = nullptr;  // [E, H, I]
   const void* down_data = nullptr;
-  const RowRun* run = nullptr;  // none longer than kRowBlock
+  const Products* gate_up_products = nullptr;
+  const Products* down_products = nullptr;
+  const RowRun* run = nullptr;  // none longer than `gate_up_products` and `down_products` take
   int64_t runs = 0, rows = 0;
   const int32_t* token = nullptr;  // row of x and y of each row of the set; null: the same
   const float* weight = nullptr;   // of each row; null: 1
@@ -41,10 +43,12 @@ int64_t FeedForwardBytes(const FeedForwardSet* set, int sets, int64_t rows, int 
 
 // y[t] = sum over the sets, and over the rows of each that belong to t, in order. x and y act[T,H].
 void FeedForward(const FeedForwardSet* set, int sets, const qiao_tensor& xt, const std::byte* x,
-                 const qiao_tensor& yt, std::byte* y, int64_t live, const Products& products,
-                 ThreadPool& pool, void* memory);
+                 const qiao_tensor& yt, std::byte* y, int64_t live, ThreadPool& pool, void* memory);
 
-// Divides rows first .. first + rows of a matrix into runs; returns how many.
-int64_t AppendRuns(int32_t matrix, int64_t first, int64_t rows, const Products& products, RowRun* run);
+// Chooses the products of a set whose weights are known.
+void ChooseProducts(Isa isa, uint32_t x, FeedForwardSet& set);
+
+// Divides rows first .. first + rows of one of a set's matrices into runs; returns how many.
+int64_t AppendRuns(const FeedForwardSet& set, int32_t matrix, int64_t first, int64_t rows, RowRun* run);
 
 }  // namespace qiao::kernels::cpu

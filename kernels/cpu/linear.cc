@@ -17,7 +17,7 @@ namespace {
 
 const std::byte* Bytes(const KernelCall& call, int i) { return call.data<const std::byte>(i); }
 
-void Linear(const KernelCall& call, ThreadPool& pool, const Products& products) {
+void Linear(const KernelCall& call, ThreadPool& pool, Isa isa) {
   using namespace linear_arg;
   const qiao_tensor xt = WithBatch(call.tensor[kX]), yt = WithBatch(call.tensor[kY]);
   const qiao_tensor rt = WithBatch(call.tensor[kResidual]), st = WithBatch(call.tensor[kXScale]);
@@ -26,6 +26,7 @@ void Linear(const KernelCall& call, ThreadPool& pool, const Products& products) 
   const int64_t live = LiveRows(call, kX), heads = xt.dim[1], k = xt.dim[2], n = yt.dim[2];
   if (live <= 0 || n <= 0) return;
   const Blocks blocks(k, ScaleColumns(wt, call.pointer[kW], transposed, scaled_x ? xt.block[1] : 0));
+  const Products& products = ProductsFor(isa, xt.dtype, wt, blocks, transposed);
   const int64_t padded = blocks.padded();
 
   Memory memory(call.workspace);
@@ -105,7 +106,7 @@ void Linear(const KernelCall& call, ThreadPool& pool, const Products& products) 
   });
 }
 
-void GroupedLinear(const KernelCall& call, ThreadPool& pool, const Products& products) {
+void GroupedLinear(const KernelCall& call, ThreadPool& pool, Isa isa) {
   using namespace grouped_arg;
   const qiao_tensor &xt = call.tensor[kX], &yt = call.tensor[kY], &wt = call.tensor[kW];
   const int64_t experts = wt.dim[0], k = xt.dim[1], n = yt.dim[1];
@@ -114,6 +115,7 @@ void GroupedLinear(const KernelCall& call, ThreadPool& pool, const Products& pro
   const int64_t live = std::min(xt.dim[0], ends[experts - 1]);
   if (live <= 0 || n <= 0) return;
   const Blocks blocks(k, ScaleColumns(wt, call.pointer[kW], false, scaled_x ? xt.block[1] : 0));
+  const Products& products = ProductsFor(isa, xt.dtype, wt, blocks, false);
   const int64_t padded = blocks.padded(), element = ElementBytes(xt.dtype);
 
   // Blocks of rows of one expert.
@@ -121,7 +123,7 @@ void GroupedLinear(const KernelCall& call, ThreadPool& pool, const Products& pro
   struct Run {
     int32_t expert, first, rows;
   };
-  Run* run = memory.Take<Run>(experts + DivideUp(xt.dim[0], kRowBlock));
+  Run* run = memory.Take<Run>(experts + MostBlocks(xt.dim[0]));
   float* x = memory.Take<float>(live * padded);
   float* x_scale = scaled_x ? memory.Take<float>(live * blocks.count) : nullptr;
   int64_t runs = 0, most = 0;
@@ -219,16 +221,16 @@ uint64_t LinearWorkspace(const qiao_op_call& call, int threads) {
   const bool transposed = static_cast<const qiao_linear_params*>(call.params)->w_transposed != 0;
   const bool scaled_x = call.argument[kXScale].dtype != QIAO_DTYPE_NONE;
   const int64_t packed = PackedBytes(x.dim[0] * x.dim[1], x.dim[2], w, transposed, scaled_x, x);
-  const int64_t worker = WorkerBytes(std::min(x.dim[0], kRowBlock), ResolverBytesBound(w, transposed));
+  const int64_t worker = WorkerBytes(std::min(x.dim[0], kMostRows), ResolverBytesBound(w, transposed));
   return static_cast<uint64_t>(packed + threads * worker);
 }
 
 uint64_t GroupedLinearWorkspace(const qiao_op_call& call, int threads) {
   const qiao_tensor &x = call.argument[kX], &w = call.argument[grouped_arg::kW];
   const bool scaled_x = call.argument[kXScale].dtype != QIAO_DTYPE_NONE;
-  const int64_t runs = (w.dim[0] + DivideUp(x.dim[0], kRowBlock)) * 12;
+  const int64_t runs = (w.dim[0] + MostBlocks(x.dim[0])) * 12;
   const int64_t packed = PackedBytes(x.dim[0], x.dim[1], w, false, scaled_x, x);
-  const int64_t worker = WorkerBytes(std::min(x.dim[0], kRowBlock), ResolverBytesBound(w, false));
+  const int64_t worker = WorkerBytes(std::min(x.dim[0], kMostRows), ResolverBytesBound(w, false));
   return static_cast<uint64_t>(RoundUp(runs, 64) + packed + threads * worker);
 }
 

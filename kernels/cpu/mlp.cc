@@ -21,7 +21,7 @@ namespace moe_arg {
 enum { kX, kRouter, kBias, kGateUp, kDown, kSharedGateUp, kSharedDown, kY, kIds, kWeights };
 }
 
-int64_t MostRuns(int64_t matrices, int64_t rows) { return matrices + DivideUp(rows, kRowBlock); }
+int64_t MostRuns(int64_t matrices, int64_t rows) { return matrices + MostBlocks(rows); }
 
 // The sets of a call, shapes only. Returns how many.
 int MlpSet(const qiao_tensor* argument, FeedForwardSet* set) {
@@ -38,7 +38,7 @@ int MoeSets(const qiao_tensor* argument, FeedForwardSet* set) {
   return 2;
 }
 
-void Mlp(const KernelCall& call, ThreadPool& pool, const Products& products) {
+void Mlp(const KernelCall& call, ThreadPool& pool, Isa isa) {
   using namespace mlp_arg;
   const qiao_tensor &xt = call.tensor[kX], &yt = call.tensor[kY];
   const int64_t live = LiveRows(call, kX);
@@ -49,21 +49,22 @@ void Mlp(const KernelCall& call, ThreadPool& pool, const Products& products) {
   RowRun* run = memory.Take<RowRun>(MostRuns(1, xt.dim[0]));
   set.gate_up_data = call.pointer[kGateUp];
   set.down_data = call.pointer[kDown];
+  ChooseProducts(isa, xt.dtype, set);
   set.run = run;
-  set.runs = AppendRuns(0, 0, live, products, run);
+  set.runs = AppendRuns(set, 0, 0, live, run);
   set.rows = live;
   set.inner = memory.Take<std::byte>(live * set.down->dim[2] * ElementBytes(xt.dtype));
-  FeedForward(&set, 1, xt, call.data<const std::byte>(kX), yt, call.data<std::byte>(kY), live, products, pool,
+  FeedForward(&set, 1, xt, call.data<const std::byte>(kX), yt, call.data<std::byte>(kY), live, pool,
               memory.Take<std::byte>(0));
 }
 
 // logits[t, e] = W_router[e] . x[t]
-void Router(const KernelCall& call, int64_t live, const Products& products, ThreadPool& pool, Memory memory,
-            float* logits) {
+void Router(const KernelCall& call, int64_t live, Isa isa, ThreadPool& pool, Memory memory, float* logits) {
   using namespace moe_arg;
   const qiao_tensor &xt = call.tensor[kX], &wt = call.tensor[kRouter];
   const int64_t experts = wt.dim[1], groups = DivideUp(experts, kGroup), element = ElementBytes(xt.dtype);
   const Blocks blocks(wt.dim[2], ScaleColumns(wt, call.pointer[kRouter], false, 0));
+  const Products& products = ProductsFor(isa, xt.dtype, wt, blocks, false);
   // One item takes some rows through all experts: the router is small, and its weights stay cached.
   const int64_t most = std::min<int64_t>(live, products.row_tile);
   const int64_t worker_bytes =
@@ -124,14 +125,14 @@ struct Routed {
   int64_t* next;  // [experts]
 };
 
-void Sort(const int32_t* ids, const float* w, int64_t live, int64_t k, int64_t experts,
-          const Products& products, const Routed& routed, FeedForwardSet& set) {
+void Sort(const int32_t* ids, const float* w, int64_t live, int64_t k, int64_t experts, const Routed& routed,
+          FeedForwardSet& set) {
   std::fill_n(routed.next, experts, 0);
   for (int64_t i = 0; i < live * k; ++i) ++routed.next[ids[i]];
   int64_t runs = 0, row = 0;
   for (int64_t e = 0; e < experts; ++e) {
     const int64_t count = routed.next[e];
-    runs += AppendRuns(static_cast<int32_t>(e), row, count, products, routed.run + runs);
+    runs += AppendRuns(set, static_cast<int32_t>(e), row, count, routed.run + runs);
     routed.next[e] = row;
     row += count;
   }
@@ -147,7 +148,7 @@ void Sort(const int32_t* ids, const float* w, int64_t live, int64_t k, int64_t e
   set.weight = routed.weight;
 }
 
-void MoeMlp(const KernelCall& call, ThreadPool& pool, const Products& products) {
+void MoeMlp(const KernelCall& call, ThreadPool& pool, Isa isa) {
   using namespace moe_arg;
   const auto& p = call.as<qiao_moe_mlp_params>();
   const qiao_tensor &xt = call.tensor[kX], &yt = call.tensor[kY];
@@ -170,7 +171,7 @@ void MoeMlp(const KernelCall& call, ThreadPool& pool, const Products& products) 
   set[0].inner = memory.Take<std::byte>(live * k * set[0].down->dim[2] * element);
   if (sets > 1) set[1].inner = memory.Take<std::byte>(live * set[1].down->dim[2] * element);
 
-  Router(call, live, products, pool, memory, logits);
+  Router(call, live, isa, pool, memory, logits);
   const int64_t gate_bytes = GateBytes(experts, std::max(p.gate.groups, 1));
   auto* gate_memory = memory.Take<std::byte>(0);
   pool.ParallelFor(live, Grain(experts * 32), [&](int64_t begin, int64_t end, int worker) {
@@ -180,18 +181,20 @@ void MoeMlp(const KernelCall& call, ThreadPool& pool, const Products& products) 
       GateRow(p.gate, logits + t * experts, bias, experts, work, ids + t * k, w + t * k);
   });
 
-  Sort(ids, w, live, k, experts, products, routed, set[0]);
   set[0].gate_up_data = call.pointer[kGateUp];
   set[0].down_data = call.pointer[kDown];
+  ChooseProducts(isa, xt.dtype, set[0]);
+  Sort(ids, w, live, k, experts, routed, set[0]);
   if (sets > 1) {
     set[1].gate_up_data = call.pointer[kSharedGateUp];
     set[1].down_data = call.pointer[kSharedDown];
+    ChooseProducts(isa, xt.dtype, set[1]);
     set[1].run = shared;
-    set[1].runs = AppendRuns(0, 0, live, products, shared);
+    set[1].runs = AppendRuns(set[1], 0, 0, live, shared);
     set[1].rows = live;
   }
-  FeedForward(set, sets, xt, call.data<const std::byte>(kX), yt, call.data<std::byte>(kY), live, products,
-              pool, memory.Take<std::byte>(0));
+  FeedForward(set, sets, xt, call.data<const std::byte>(kX), yt, call.data<std::byte>(kY), live, pool,
+              memory.Take<std::byte>(0));
 }
 
 }  // namespace

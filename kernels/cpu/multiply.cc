@@ -16,6 +16,7 @@
 #include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/elements.h"
 #include "kernels/cpu/multiply-inl.h"
+#include "kernels/cpu/products_amx.h"
 #include "kernels/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -106,6 +107,9 @@ void ManyRows(const MultiplyCall& call, int64_t b, const float* const* w, const 
   Tiles<1, kManyGroups, float>(call, b, m, 1, w, nullptr, scale, false);
 }
 
+static_assert(kMultiplyScratch >= kMaxGroups * kMaxBlock * kGroup * 2 * sizeof(float));
+
+// [block][rows][padded columns]
 template <typename T>
 void MultiplyAs(const MultiplyCall& call) {
   const Blocks& blocks = *call.blocks;
@@ -283,6 +287,7 @@ const Products* Table() {
                                    .few_groups = kFewGroups,
                                    .many_groups = kManyGroups,
                                    .row_tile = kTileRows,
+                                   .row_block = 120,
                                    .pack = Pack,
                                    .multiply = Multiply,
                                    .finish = Finish,
@@ -301,6 +306,12 @@ namespace qiao::kernels::cpu {
 
 HWY_EXPORT(Table);
 const Products& ProductsFor(Isa isa) { return *ChooseFrom(HWY_DISPATCH_TABLE(Table), isa)(); }
+
+const Products& ProductsFor(Isa isa, uint32_t x, const qiao_tensor& w, const Blocks& blocks,
+                            bool transposed) {
+  if (isa == Isa::kAmx && AmxTakes(x, w, blocks, transposed)) return AmxProducts();
+  return ProductsFor(isa);
+}
 
 float DecodeFactor(uint32_t dtype) { return dtype == QIAO_F8E4M3 ? kDecodeFactor<E4m3> : 1.0f; }
 

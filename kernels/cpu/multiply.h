@@ -7,6 +7,8 @@
 // rows and groups share a call, and whether a weight is packed, changes nothing.
 #pragma once
 
+#include <qiao/ops.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -30,14 +32,15 @@ struct GroupRef {
   // Scale of block b: scale[b / per_scale], or [b / per_scale][16], one an output. Null: 1.
   const float* scale = nullptr;
   bool scale_each = false;
-  bool nans = false;  // kPacked: E4M3 codes may hold NaNs
+  const float* const* row_scale = nullptr;  // kRows: the same, one pointer an output; null: 1
+  bool nans = false;                        // kPacked: E4M3 codes may hold NaNs
   // Bytes from here to the group that the same worker will most likely take next in this place, so that its
   // beginning is on the way from memory when this one ends. 0: not known. Only ever prefetched.
   int64_t ahead = 0;
 };
 
-// Rows of x brought into the layout that `multiply` reads: [block][rows][padded columns], f32; and their
-// scales, [block][rows].
+// Rows of x brought into the layout that `multiply` reads, which is never larger than [rows][padded columns]
+// of f32; and their scales, [block][rows]. The memory is aligned to 64.
 struct PackCall {
   const Blocks* blocks;
   uint32_t dtype;        // f32, bf16 or E4M3
@@ -57,7 +60,7 @@ struct MultiplyCall {
   uint32_t dtype;         // of the weight
   const GroupRef* group;  // [groups]
   int groups;             // 1 .. kMaxGroups
-  const float* x;         // packed
+  const float* x;         // packed, in the order of the same Products
   const float* x_scale;   // packed; null without
   int64_t rows;           // of the packed x
   float factor;           // multiplies every sum, exactly
@@ -66,7 +69,7 @@ struct MultiplyCall {
 };
 
 inline constexpr int kMaxGroups = 4;
-inline constexpr int64_t kMultiplyScratch = kMaxGroups * kMaxBlock * kGroup * 2 * sizeof(float);
+inline constexpr int64_t kMultiplyScratch = 128 << 10;
 
 // One instruction set's products and what finishes them. All may be called from several threads at once.
 struct Products {
@@ -74,6 +77,9 @@ struct Products {
   int few_groups;   // groups that a call should have then, and
   int many_groups;  // with more rows
   int row_tile;     // more rows are taken in tiles of so many
+  // Rows that should share one pass over the decoded weights, at most kMostRows: enough that decoding hardly
+  // counts, few enough that their sums and a good part of x stay in the second-level cache.
+  int row_block;
   void (*pack)(const PackCall&);
   void (*multiply)(const MultiplyCall&);
   // y[0, n) = sum + bias + residual, each of which may be null; residual and y are f32 or bf16.
@@ -88,7 +94,13 @@ struct Products {
   bool (*pack_group)(const Blocks& blocks, uint32_t dtype, const GroupRef& from, std::byte* to);
 };
 
+inline constexpr int64_t kMostRows = 512;
+
+// Those that every operand can go through.
 const Products& ProductsFor(Isa isa);
+// The best for rows of dtype `x` and this weight: matrix units take some formats and shapes only. Depends on
+// these alone, never on the number of rows.
+const Products& ProductsFor(Isa isa, uint32_t x, const qiao_tensor& w, const Blocks& blocks, bool transposed);
 
 // What decoded elements of a dtype still have to be multiplied by; see LoadPair in simd-inl.h.
 float DecodeFactor(uint32_t dtype);

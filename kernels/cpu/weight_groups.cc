@@ -16,7 +16,7 @@ int64_t Bytes(int64_t lines, int64_t scale_floats) {
          RoundUp(kMaxGroups * scale_floats * static_cast<int64_t>(sizeof(float)), 64);
 }
 
-int64_t LinesOf(int64_t k, bool transposed) { return transposed ? k : kMaxGroups * kGroup; }
+int64_t LinesOf(int64_t k, bool transposed) { return transposed ? k : 2 * kMaxGroups * kGroup; }
 
 }  // namespace
 
@@ -91,7 +91,7 @@ GroupRef GroupResolver::Packed(int64_t matrix, int64_t first, int64_t count) con
 
 GroupRef GroupResolver::Rows(int slot, int64_t matrix, int64_t first, int64_t count) {
   const std::byte** lines = lines_ + slot * kGroup;
-  const float* scale[kGroup];
+  auto** scale = reinterpret_cast<const float**>(lines_ + (kMaxGroups + slot) * kGroup);
   GroupRef group;
   group.form = GroupRef::kRows;
   group.count = static_cast<uint32_t>(count);
@@ -105,6 +105,7 @@ GroupRef GroupResolver::Rows(int slot, int64_t matrix, int64_t first, int64_t co
     same = same && row.scale == scale[0];
   }
   if (scale[0] == nullptr) return group;
+  group.row_scale = scale;
   if (same) {
     group.scale = scale[0];
     return group;

@@ -27,16 +27,17 @@ class Memory {
   std::byte* next_;
 };
 
-// Rows that share one pass over the decoded weights: enough that decoding hardly counts, few enough that
-// their sums and a good part of x stay in the second-level cache.
-inline constexpr int64_t kRowBlock = 120;
-
-// `rows` in blocks of equal length, whole tiles each, none above kRowBlock.
+// `rows` in blocks of equal length, whole tiles each, none above the products' row_block.
 inline int64_t RowBlock(int64_t rows, const Products& products) {
-  if (rows <= kRowBlock) return rows;
-  const int64_t length = DivideUp(rows, DivideUp(rows, kRowBlock));
-  return std::min(kRowBlock, RoundUp(length, products.row_tile));
+  const int64_t most = products.row_block;
+  if (rows <= most) return rows;
+  const int64_t length = DivideUp(rows, DivideUp(rows, most));
+  return std::min(most, RoundUp(length, products.row_tile));
 }
+
+// Blocks that `rows` rows, whatever the matrices that they are divided among, can make besides one a matrix.
+inline constexpr int64_t kLeastRowBlock = 64;
+inline int64_t MostBlocks(int64_t rows) { return DivideUp(rows, kLeastRowBlock); }
 
 // Groups of outputs that one call takes: what suits the rows, and fewer where threads would go without.
 inline int64_t Together(int64_t groups, int64_t rows, int threads, const Products& products) {
@@ -61,12 +62,12 @@ struct Worker {
 
 }  // namespace qiao::kernels::cpu
 
-// Defines Kernel SelectFUNCTION(Isa) for a FUNCTION(call, pool, products) that is not itself compiled for
-// each instruction set.
+// Defines Kernel SelectFUNCTION(Isa) for a FUNCTION(call, pool, isa) that is not itself compiled for each
+// instruction set.
 #define QIAO_CPU_LAUNCHER(FUNCTION)                                                \
   template <Isa kIsa>                                                              \
   void FUNCTION##On(const KernelCall& call, ThreadPool& pool) {                    \
-    FUNCTION(call, pool, ProductsFor(kIsa));                                       \
+    FUNCTION(call, pool, kIsa);                                                    \
   }                                                                                \
   Kernel Select##FUNCTION(Isa isa) {                                               \
     return LauncherFor(isa, [](auto on) -> Kernel { return FUNCTION##On<on()>; }); \
@@ -87,9 +88,11 @@ Kernel LauncherFor(Isa isa, const Make& make) {
     case Isa::kAvx512:
       return make(std::integral_constant<Isa, Isa::kAvx512>());
     case Isa::kAvx512Vbmi:
-    case Isa::kAvx512Bf16:
-    case Isa::kAmx:
       return make(std::integral_constant<Isa, Isa::kAvx512Vbmi>());
+    case Isa::kAvx512Bf16:
+      return make(std::integral_constant<Isa, Isa::kAvx512Bf16>());
+    case Isa::kAmx:
+      return make(std::integral_constant<Isa, Isa::kAmx>());
     default:
       return make(std::integral_constant<Isa, Isa::kScalar>());
   }
