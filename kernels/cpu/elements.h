@@ -7,6 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/common/elements.h"
+#include "runtime/base/checked.h"
+
 namespace qiao::kernels::cpu {
 
 struct Bf16 {
@@ -28,23 +31,8 @@ inline constexpr float kDecodeFactor = 1.0f;
 template <>
 inline constexpr float kDecodeFactor<E4m3> = 256.0f;
 
-constexpr int64_t SizeOfElement(uint32_t dtype) {
-  switch (dtype) {
-    case QIAO_F32:
-    case QIAO_I32:
-      return 4;
-    case QIAO_F16:
-    case QIAO_BF16:
-      return 2;
-    case QIAO_I64:
-      return 8;
-    default:
-      return 1;
-  }
-}
-
-constexpr int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t RoundUp(int64_t a, int64_t b) { return DivideUp(a, b) * b; }
+constexpr int64_t DivideUp(int64_t a, int64_t b) { return CeilDiv(a, b); }
+constexpr int64_t RoundUp(int64_t a, int64_t b) { return qiao::RoundUp(a, b); }
 
 // A tensor [T,..,D] as rows of D elements: how many rows a step of dim[0] has, and where a row begins.
 inline int64_t InnerRows(const qiao_tensor& t) {
@@ -79,7 +67,7 @@ class Weight {
       : t_(t),
         view_(t.layout == QIAO_LAYOUT_PIECES ? static_cast<const qiao_weight_view*>(pointer) : nullptr),
         data_(static_cast<const std::byte*>(pointer)),
-        element_(SizeOfElement(t.dtype)) {}
+        element_(ElementBytes(t.dtype)) {}
 
   int64_t groups() const { return t_.rank >= 3 ? t_.dim[t_.rank - 3] : 1; }
   int64_t rows() const { return t_.dim[t_.rank - 2]; }

@@ -64,14 +64,14 @@ void MoePermute(const KernelCall& call, ThreadPool& pool) {
   for (int64_t i = 0; i < live * k; ++i) slot[i] = known(ids[i]) ? static_cast<int32_t>(next[ids[i]]++) : -1;
   std::fill(slot + live * k, slot + it.dim[0] * k, -1);
 
-  const int64_t bytes = LastDim(xt) * SizeOfElement(xt.dtype);
+  const int64_t bytes = LastDim(xt) * ElementBytes(xt.dtype);
   pool.ParallelFor(live, Grain(k * bytes), [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      const char* from = call.data<const char>(kX) + RowOffset(xt, t) * SizeOfElement(xt.dtype);
+      const char* from = call.data<const char>(kX) + RowOffset(xt, t) * ElementBytes(xt.dtype);
       for (int64_t j = 0; j < k; ++j) {
         const int32_t to = slot[t * k + j];
         if (to >= 0)
-          std::memcpy(call.data<char>(kXp) + RowOffset(pt, to) * SizeOfElement(pt.dtype), from,
+          std::memcpy(call.data<char>(kXp) + RowOffset(pt, to) * ElementBytes(pt.dtype), from,
                       static_cast<size_t>(bytes));
       }
     }

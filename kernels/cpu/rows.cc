@@ -78,7 +78,7 @@ void Embedding(const KernelCall& call, ThreadPool& pool) {
 void GatherRows(const KernelCall& call, ThreadPool& pool) {
   enum { kX, kIndex, kY };
   const qiao_tensor &xt = call.tensor[kX], &yt = call.tensor[kY];
-  const int64_t element = SizeOfElement(xt.dtype), width = LastDim(xt);
+  const int64_t element = ElementBytes(xt.dtype), width = LastDim(xt);
   const auto* index = call.data<const int32_t>(kIndex);
   pool.ParallelFor(LiveRows(call, kIndex), Grain(width * element), [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
