@@ -273,17 +273,15 @@ bool CopyColumns(const std::byte* const* line, int64_t column, int64_t count, in
   return nans;
 }
 
-// To the second-level cache: there is room for more requests on the way than the first level has. Null:
-// nothing.
-HWY_INLINE void PrefetchFar(const std::byte* p, int64_t at) {
-  if (p) __builtin_prefetch(p + at, 0, 2);
+// To the second-level cache: there is room for more requests on the way than the first level has.
+HWY_INLINE void PrefetchFar(const void* p, int64_t ahead) {
+  __builtin_prefetch(static_cast<const std::byte*>(p) + ahead, 0, 2);
 }
 
-// Where to look for what follows block b of a packed group, or of one of its rows; null: not known.
-HWY_INLINE const std::byte* NextBlock(const Blocks& blocks, int64_t b, int64_t block_bytes, int64_t ahead,
-                                      const std::byte* begin) {
-  if (b + 1 < blocks.count) return begin + (b + 1) * block_bytes;
-  return ahead ? begin + ahead : nullptr;
+// Bytes from block b of a packed group, or of one of its rows, to what is read after it; 0: not known.
+HWY_INLINE int64_t AheadOf(const Blocks& blocks, int64_t b, int64_t block_bytes, int64_t group_ahead) {
+  if (b + 1 < blocks.count) return block_bytes;
+  return group_ahead ? group_ahead - b * block_bytes : 0;
 }
 
 // Block b of a group: where it lies, if it is packed, else in `scratch` (kMaxBlock * kGroup elements). *nans
@@ -299,8 +297,8 @@ HWY_INLINE const T* FindBlock(const Blocks& blocks, const GroupRef& group, int64
     case GroupRef::kRows:
       for (int64_t r = 0; r < kGroup; ++r) {
         const auto bytes = static_cast<int64_t>(sizeof(T)) * blocks.block;
-        const std::byte* next = NextBlock(blocks, b, bytes, group.ahead, group.line[r]);
-        for (int64_t at = 0; at < bytes; at += kCacheLine) PrefetchFar(next, at);
+        const int64_t ahead = AheadOf(blocks, b, bytes, group.ahead);
+        for (int64_t at = 0; at < bytes; at += kCacheLine) PrefetchFar(group.line[r] + b * bytes + at, ahead);
       }
       *nans = TransposeBlock(group.line, k, blocks.Length(b), blocks.Padded(b), scratch) || *nans;
       return scratch;
@@ -313,13 +311,13 @@ HWY_INLINE const T* FindBlock(const Blocks& blocks, const GroupRef& group, int64
 }
 
 template <typename T>
-void DecodeBlock(const T* from, int64_t columns, bool nans, const std::byte* next, float* to) {
+void DecodeBlock(const T* from, int64_t columns, bool nans, int64_t ahead, float* to) {
   const Decode<T> decode(nans);
   constexpr int kSteps = Decode<T>::kSteps;
   for (int64_t k = 0; k < columns; k += kSteps) {
     VF w[kSteps][kV];
     decode(from + k * kGroup, w);
-    PrefetchFar(next, k * kGroup * static_cast<int64_t>(sizeof(T)));
+    PrefetchFar(from + k * kGroup, ahead);
     for (int s = 0; s < kSteps; ++s)
       for (int v = 0; v < kV; ++v) hn::Store(w[s][v], DF(), to + (k + s) * kGroup + v * kLanes);
   }
@@ -332,10 +330,10 @@ void DecodeBlock(const T* from, int64_t columns, bool nans, const std::byte* nex
 struct TileCall {
   int64_t columns;  // of the block, padded
   const float* x[12];
-  const float* scale[kMaxGroups];     // 16 each, the factor multiplied in
-  const float* x_scale[12];           // one number each; null without
-  float* sum[12];                     // += part * scale; [groups][16]
-  const std::byte* next[kMaxGroups];  // the block after this one, to be prefetched; null: none
+  const float* scale[kMaxGroups];  // 16 each, the factor multiplied in
+  const float* x_scale[12];        // one number each; null without
+  float* sum[12];                  // += part * scale; [groups][16]
+  int64_t ahead[kMaxGroups];       // bytes from the block to what is read after it
   int rows, groups;
   bool nans;  // of E4M3 codes
 };
@@ -367,7 +365,7 @@ HWY_INLINE void MultiplyTile(const TileCall& call, const T* const* w) {
       for (int g = 0; g < kG; ++g) {
         VF wk[kSteps][kV];
         decode(w[g] + k * kGroup, wk);
-        PrefetchFar(call.next[g], k * kGroup * static_cast<int64_t>(sizeof(T)));
+        PrefetchFar(w[g] + k * kGroup, call.ahead[g]);
         for (int s = 0; s < kSteps; ++s) {
           for (int m = 0; m < kM; ++m) {
             const VF xk = hn::Set(d, x[m][k + s]);

@@ -43,7 +43,7 @@ HWY_INLINE void BlockScales(const Blocks& blocks, const GroupRef& group, int64_t
 // All tiles of kM x kG that cover `rows` rows from `first` on and the call's groups.
 template <int kM, int kG, typename T>
 HWY_INLINE void Tiles(const MultiplyCall& call, int64_t b, int64_t first, int64_t rows, const T* const* w,
-                      const std::byte* const* next, const float* scale, bool nans) {
+                      const int64_t* ahead, const float* scale, bool nans) {
   const Blocks& blocks = *call.blocks;
   const int64_t columns = blocks.Padded(b), width = call.groups * kGroup;
   const float* x = call.x + b * blocks.padded_block * call.rows;
@@ -62,7 +62,7 @@ HWY_INLINE void Tiles(const MultiplyCall& call, int64_t b, int64_t first, int64_
     for (int g = 0; g < kG; ++g) {
       const int at = g0 + std::min(g, tile.groups - 1);
       from[g] = w[at];
-      tile.next[g] = next ? next[at] : nullptr;
+      tile.ahead[g] = ahead[at];
       tile.scale[g] = scale + at * kGroup;
     }
     for (int m = 0; m < kM; ++m) tile.sum[m] = call.sum + (first + m) * width + g0 * kGroup;
@@ -71,40 +71,45 @@ HWY_INLINE void Tiles(const MultiplyCall& call, int64_t b, int64_t first, int64_
 }
 
 template <typename T>
-void FewRows(const MultiplyCall& call, int64_t b, const T* const* w, const std::byte* const* next,
-             const float* scale, bool nans) {
-  if (call.rows == 1) return Tiles<1, kFewGroups, T>(call, b, 0, 1, w, next, scale, nans);
-  if (call.rows == 2) return Tiles < 2, kWide ? 2 : kFewGroups, T > (call, b, 0, 2, w, next, scale, nans);
+void FewRows(const MultiplyCall& call, int64_t b, const T* const* w, const int64_t* ahead, const float* scale,
+             bool nans) {
+  if (call.rows == 1) return Tiles<1, kFewGroups, T>(call, b, 0, 1, w, ahead, scale, nans);
+  if (call.rows == 2) return Tiles < 2, kWide ? 2 : kFewGroups, T > (call, b, 0, 2, w, ahead, scale, nans);
   if constexpr (kFewRows > 4) {
-    if (call.rows > 4) return Tiles<kFewRows, 1, T>(call, b, 0, call.rows, w, next, scale, nans);
+    if (call.rows > 4) return Tiles<kFewRows, 1, T>(call, b, 0, call.rows, w, ahead, scale, nans);
   }
   if constexpr (kWide) {
-    Tiles<4, 2, T>(call, b, 0, call.rows, w, next, scale, nans);
+    Tiles<4, 2, T>(call, b, 0, call.rows, w, ahead, scale, nans);
   } else if constexpr (kV == 2 || kManyRegisters) {
-    Tiles<4, 1, T>(call, b, 0, call.rows, w, next, scale, nans);
+    Tiles<4, 1, T>(call, b, 0, call.rows, w, ahead, scale, nans);
   } else {
     for (int64_t m = 0; m < call.rows; m += 2)
-      Tiles<2, 1, T>(call, b, m, std::min<int64_t>(2, call.rows - m), w, next, scale, nans);
+      Tiles<2, 1, T>(call, b, m, std::min<int64_t>(2, call.rows - m), w, ahead, scale, nans);
   }
 }
+
+// Decoded blocks lie in the first-level cache.
+constexpr int64_t kNothingAhead[kMaxGroups] = {};
 
 void ManyRows(const MultiplyCall& call, int64_t b, const float* const* w, const float* scale) {
   int64_t m = 0;
   for (; m + kTileRows <= call.rows; m += kTileRows)
-    Tiles<kTileRows, kManyGroups, float>(call, b, m, kTileRows, w, nullptr, scale, false);
+    Tiles<kTileRows, kManyGroups, float>(call, b, m, kTileRows, w, kNothingAhead, scale, false);
   const int64_t rest = call.rows - m;
   if (rest == 0) return;
   if constexpr (kTileRows > 8) {
-    if (rest > 8) return Tiles<kTileRows, kManyGroups, float>(call, b, m, rest, w, nullptr, scale, false);
-    if (rest > 4) return Tiles<8, kManyGroups, float>(call, b, m, rest, w, nullptr, scale, false);
+    if (rest > 8)
+      return Tiles<kTileRows, kManyGroups, float>(call, b, m, rest, w, kNothingAhead, scale, false);
+    if (rest > 4) return Tiles<8, kManyGroups, float>(call, b, m, rest, w, kNothingAhead, scale, false);
   } else if constexpr (kTileRows > 4) {
-    if (rest > 4) return Tiles<kTileRows, kManyGroups, float>(call, b, m, rest, w, nullptr, scale, false);
+    if (rest > 4)
+      return Tiles<kTileRows, kManyGroups, float>(call, b, m, rest, w, kNothingAhead, scale, false);
   }
   if constexpr (kTileRows > 2) {
-    if (rest > 2) return Tiles<4, kManyGroups, float>(call, b, m, rest, w, nullptr, scale, false);
+    if (rest > 2) return Tiles<4, kManyGroups, float>(call, b, m, rest, w, kNothingAhead, scale, false);
   }
-  if (rest == 2) return Tiles<2, kManyGroups, float>(call, b, m, 2, w, nullptr, scale, false);
-  Tiles<1, kManyGroups, float>(call, b, m, 1, w, nullptr, scale, false);
+  if (rest == 2) return Tiles<2, kManyGroups, float>(call, b, m, 2, w, kNothingAhead, scale, false);
+  Tiles<1, kManyGroups, float>(call, b, m, 1, w, kNothingAhead, scale, false);
 }
 
 static_assert(kMultiplyScratch >= kMaxGroups * kMaxBlock * kGroup * 2 * sizeof(float));
@@ -121,18 +126,18 @@ void MultiplyAs(const MultiplyCall& call) {
   for (int64_t b = 0; b < blocks.count; ++b) {
     const T* w[kMaxGroups];
     const float* wide[kMaxGroups];
-    const std::byte* next[kMaxGroups];
+    int64_t ahead[kMaxGroups];
     bool nans = false;
     for (int g = 0; g < call.groups; ++g) {
       w[g] = FindBlock(blocks, call.group[g], b, raw + g * kMaxBlock * kGroup, &nans);
-      next[g] = call.group[g].form == GroupRef::kPacked
-                    ? NextBlock(blocks, b, blocks.padded_block * kGroup * static_cast<int64_t>(sizeof(T)),
-                                call.group[g].ahead, call.group[g].data)
-                    : nullptr;
+      ahead[g] = call.group[g].form == GroupRef::kPacked
+                     ? AheadOf(blocks, b, blocks.padded_block * kGroup * static_cast<int64_t>(sizeof(T)),
+                               call.group[g].ahead)
+                     : 0;
       BlockScales(blocks, call.group[g], b, factor, scale + g * kGroup);
     }
     if (call.rows <= kFewRows) {
-      FewRows(call, b, w, next, scale, nans);
+      FewRows(call, b, w, ahead, scale, nans);
       continue;
     }
     for (int g = 0; g < call.groups; ++g) {
@@ -140,7 +145,7 @@ void MultiplyAs(const MultiplyCall& call) {
         wide[g] = w[g];
       } else {
         wide[g] = decoded + g * kMaxBlock * kGroup;
-        DecodeBlock(w[g], blocks.Padded(b), nans, next[g], decoded + g * kMaxBlock * kGroup);
+        DecodeBlock(w[g], blocks.Padded(b), nans, ahead[g], decoded + g * kMaxBlock * kGroup);
       }
     }
     ManyRows(call, b, wide, scale);
