@@ -10,320 +10,28 @@
 
 #include <type_traits>
 
+#include "kernels/cpu/decode-inl.h"
 #include "kernels/cpu/multiply.h"
 #include "kernels/cpu/simd-inl.h"
+
+#undef QIAO_UNROLL
+#if defined(__clang__)
+#define QIAO_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define QIAO_UNROLL _Pragma("GCC unroll 4")
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace qiao::kernels::cpu {
 namespace HWY_NAMESPACE {
 
-// Vectors that hold a group, and the shapes of tiles that leave the accumulators in registers: rows of x
-// times groups. Few rows must make chains enough to hide an addition's latency, so one row takes several
-// groups.
-inline constexpr int kV = static_cast<int>(kGroup / kLanes);
-inline constexpr bool kWide = kLanes == 16;
+// The shapes of tiles that leave the accumulators in registers: rows of x times groups. Few rows must make
+// chains enough to hide an addition's latency, so one row takes several groups.
 inline constexpr bool kManyRegisters = kWide || HWY_TARGET == HWY_NEON;
 inline constexpr int kFewRows = kWide ? 8 : 4;
-inline constexpr int kFewGroups = kWide ? 4 : kV == 2 || kManyRegisters ? 2 : 1;
+inline constexpr int kFewGroups = kWide ? 4 : (kV == 2 || kManyRegisters ? 2 : 1);
 inline constexpr int kManyGroups = kWide ? 2 : 1;
-inline constexpr int64_t kCacheLine = 64;
-inline constexpr int kTileRows = kWide ? 12 : kV == 2 || kManyRegisters ? 6 : 2;
-
-// ---- elements of k .. k + kSteps of a group as f32 vectors
-
-// Whether elements lie in units of 4 k, and not one k after the other.
-template <typename T>
-inline constexpr bool kUnits = HWY_TARGET != HWY_SCALAR&& std::is_same_v<T, E4m3>;
-
-template <typename T>
-struct Decode {
-  static constexpr int kSteps = kWide ? 2 : 1;
-  HWY_INLINE explicit Decode(bool) {}
-  HWY_INLINE void operator()(const T* p, VF (&w)[kSteps][kV]) const {
-    if constexpr (kWide) {
-      LoadPair(p, w[0][0], w[1][0]);
-    } else if constexpr (kV == 1) {
-      w[0][0] = Load(p);
-    } else {
-      for (int v = 0; v < kV; v += 2) LoadPair(p + v * kLanes, w[0][v], w[0][v + 1]);
-    }
-  }
-};
-
-#if HWY_TARGET != HWY_SCALAR
-
-// E4M3 in units of 4 k x 16 outputs. A code seeeemmm becomes the upper half of its f32 number in two bytes:
-// the lower is emmm0000, a shift; the upper is s and 60 + the other three exponent bits, a table of 16.
-// Interleaved they are bf16 numbers, and the order of a unit (UnitIndex) is such that the even and the odd
-// ones are two k's of the same outputs. Exact, and nothing is left over for the scale.
-//
-// Subnormals (eeee = 0) come out as 2^-7 + m 2^-10 instead of m 2^-9, NaN as 480. Both are rare, so a unit is
-// looked at again only if it holds a subnormal, or if the weight is known to hold NaNs.
-template <>
-struct Decode<E4m3> {
-  static constexpr int kSteps = 4;
-  using D8 = hn::Repartition<uint8_t, DF>;
-  using D16 = hn::Repartition<uint16_t, DF>;
-
-  HWY_INLINE explicit Decode(bool nans) : nans(nans) {
-    alignas(16) constexpr uint8_t kUpper[16] = {60,  61,  62,  63,  64,  65,  66,  67,
-                                                188, 189, 190, 191, 192, 193, 194, 195};
-    upper = hn::LoadDup128(D8(), kUpper);
-  }
-  HWY_INLINE void operator()(const E4m3* p, VF (&w)[kSteps][kV]) const {
-    const D8 d8;
-    const D16 d16;
-    const DU du;
-    for (int v = 0; v < kV; ++v) {
-      const auto code = hn::LoadU(d8, reinterpret_cast<const uint8_t*>(p) + v * 4 * kLanes);
-      const auto words = hn::BitCast(d16, code);
-      const auto low = hn::BitCast(d8, hn::And(hn::ShiftLeft<4>(words), hn::Set(d16, uint16_t{0xf0f0})));
-      const auto nibble = hn::BitCast(d8, hn::And(hn::ShiftRight<4>(words), hn::Set(d16, uint16_t{0x0f0f})));
-      const auto high = hn::TableLookupBytes(upper, nibble);
-      const auto k01 = hn::BitCast(du, hn::InterleaveLower(d8, low, high));
-      const auto k23 = hn::BitCast(du, hn::InterleaveUpper(d8, low, high));
-      const auto odd = hn::Set(du, 0xffff0000u);
-      w[0][v] = hn::BitCast(DF(), hn::ShiftLeft<16>(k01));
-      w[1][v] = hn::BitCast(DF(), hn::And(k01, odd));
-      w[2][v] = hn::BitCast(DF(), hn::ShiftLeft<16>(k23));
-      w[3][v] = hn::BitCast(DF(), hn::And(k23, odd));
-      const auto subnormal = hn::Eq(hn::And(code, hn::Set(d8, uint8_t{0x78})), hn::Zero(d8));
-      if (HWY_UNLIKELY(nans || !hn::AllFalse(d8, subnormal)))
-        for (int k = 0; k < kSteps; ++k) w[k][v] = Mend(w[k][v]);
-    }
-  }
-  static HWY_INLINE VF Mend(VF w) {
-    const DF d;
-    const VF magnitude = hn::Abs(w);
-    const VF mended = hn::Sub(hn::Add(w, w), hn::CopySign(hn::Set(d, 0.015625f), w));
-    const VF finite = hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0.015625f)), mended, w);
-    return hn::IfThenElse(hn::Eq(magnitude, hn::Set(d, 480.0f)), hn::NaN(d), finite);
-  }
-  bool nans;
-  hn::Vec<D8> upper;
-};
-
-#endif
-
-// Where element (k, n) of a group lies.
-template <typename T>
-constexpr int64_t UnitIndex(int64_t k, int64_t n) {
-  if constexpr (kUnits<T>) return k / 4 * 64 + n / 4 * 16 + k % 4 / 2 * 8 + n % 4 * 2 + k % 2;
-  return k * kGroup + n;
-}
-
-// Whether decoding leaves kDecodeFactor to the scale.
-template <typename T>
-inline constexpr float kLeftOver = kUnits<T> ? 1.0f : kDecodeFactor<T>;
-
-// ---- blocks of a group
-
-#if HWY_TARGET != HWY_SCALAR
-
-// A vector of one row's elements, of which each 128-bit block is stored apart, `stride` elements on.
-template <class D, class V, typename U>
-HWY_INLINE void StoreBlocks(D d, V v, U* to, int64_t stride) {
-  constexpr size_t kBytes = hn::MaxLanes(d) * sizeof(U);
-  if constexpr (kBytes <= 16) {
-    hn::StoreU(v, d, to);
-  } else {
-    const hn::Half<D> half;
-    StoreBlocks(half, hn::LowerHalf(half, v), to, stride);
-    StoreBlocks(half, hn::UpperHalf(half, v), to + static_cast<int64_t>(kBytes) / 32 * stride, stride);
-  }
-}
-
-// Rows of a whole vector each. Interleaving rows i and i + L/2 moves one bit of the row's number into the
-// column's; log2 L times, and each block of L x L elements is transposed.
-template <typename U>
-HWY_INLINE void TransposeVector(const std::byte* const* row, int64_t k, U* to) {
-  const hn::ScalableTag<U> d;
-  constexpr int kL = static_cast<int>(16 / sizeof(U));  // elements of a 128-bit block
-  for (int set = 0; set < 16 / kL; ++set) {
-    hn::Vec<decltype(d)> a[kL], b[kL];
-    for (int i = 0; i < kL; ++i) a[i] = hn::LoadU(d, reinterpret_cast<const U*>(row[set * kL + i]) + k);
-    for (int stage = 1; stage < kL; stage *= 2) {
-      for (int i = 0; i < kL / 2; ++i) {
-        b[2 * i] = hn::InterleaveLower(d, a[i], a[i + kL / 2]);
-        b[2 * i + 1] = hn::InterleaveUpper(d, a[i], a[i + kL / 2]);
-      }
-      for (int i = 0; i < kL; ++i) a[i] = b[i];
-    }
-    for (int i = 0; i < kL; ++i) StoreBlocks(d, a[i], to + i * kGroup + set * kL, kL * kGroup);
-  }
-}
-
-// E4M3 to units: four rows' quadruples of k are transposed as 32-bit numbers, and the pairs of each gathered.
-// `largest` collects the largest codes without sign: 127 is NaN.
-using D8 = hn::ScalableTag<uint8_t>;
-HWY_INLINE void TransposeUnits(const std::byte* const* row, int64_t k, uint8_t* to, hn::Vec<D8>& largest) {
-  const D8 d8;
-  const hn::Repartition<uint32_t, D8> d32;
-  const hn::Repartition<uint64_t, D8> d64;
-  alignas(16) constexpr uint8_t kPairs[16] = {0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15};
-  const auto pairs = hn::LoadDup128(d8, kPairs);
-  for (int set = 0; set < 4; ++set) {
-    hn::Vec<decltype(d32)> a[4];
-    for (int i = 0; i < 4; ++i) {
-      const auto codes = hn::LoadU(d8, reinterpret_cast<const uint8_t*>(row[set * 4 + i]) + k);
-      largest = hn::Max(largest, hn::And(codes, hn::Set(d8, uint8_t{0x7f})));
-      a[i] = hn::BitCast(d32, codes);
-    }
-    const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d32, a[0], a[1]));
-    const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d32, a[2], a[3]));
-    const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d32, a[0], a[1]));
-    const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d32, a[2], a[3]));
-    const auto store = [&](auto unit, int i) HWY_ATTR {
-      StoreBlocks(d8, hn::TableLookupBytes(hn::BitCast(d8, unit), pairs), to + i * 64 + set * 16, 4 * 64);
-    };
-    store(hn::InterleaveLower(d64, low01, low23), 0);
-    store(hn::InterleaveUpper(d64, low01, low23), 1);
-    store(hn::InterleaveLower(d64, high01, high23), 2);
-    store(hn::InterleaveUpper(d64, high01, high23), 3);
-  }
-}
-
-// Four rows that hold 16 outputs side by side, to one unit.
-HWY_INLINE void GatherUnit(const std::byte* const* line, int64_t column, uint8_t* to) {
-  const hn::FixedTag<uint8_t, 16> d8;
-  const hn::Repartition<uint64_t, decltype(d8)> d64;
-  hn::Vec<decltype(d8)> k[4];
-  for (int i = 0; i < 4; ++i) k[i] = hn::LoadU(d8, reinterpret_cast<const uint8_t*>(line[i]) + column);
-  const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d8, k[0], k[1]));
-  const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d8, k[2], k[3]));
-  const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d8, k[0], k[1]));
-  const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d8, k[2], k[3]));
-  hn::StoreU(hn::BitCast(d8, hn::InterleaveLower(d64, low01, low23)), d8, to);
-  hn::StoreU(hn::BitCast(d8, hn::InterleaveUpper(d64, low01, low23)), d8, to + 16);
-  hn::StoreU(hn::BitCast(d8, hn::InterleaveLower(d64, high01, high23)), d8, to + 32);
-  hn::StoreU(hn::BitCast(d8, hn::InterleaveUpper(d64, high01, high23)), d8, to + 48);
-}
-
-#endif
-
-// Whether codes k0 .. k0 + n of E4M3 rows hold a NaN; of other elements it does not matter.
-template <typename T>
-bool HoldsNan(const T* from, int64_t n) {
-  if constexpr (!std::is_same_v<T, E4m3>) return false;
-  for (int64_t i = 0; i < n; ++i)
-    if ((reinterpret_cast<const uint8_t*>(from)[i] & 0x7f) == 0x7f) return true;
-  return false;
-}
-
-// Columns k0 .. k0 + n of 16 rows, and zeros up to `padded`. Returns whether there is a NaN among E4M3 codes.
-template <typename T>
-bool TransposeBlock(const std::byte* const* row, int64_t k0, int64_t n, int64_t padded, T* to) {
-  int64_t k = 0;
-  bool nans = false;
-#if HWY_TARGET != HWY_SCALAR
-  using U =
-      std::conditional_t<sizeof(T) == 1, uint8_t, std::conditional_t<sizeof(T) == 2, uint16_t, uint32_t>>;
-  constexpr int64_t kStep = hn::MaxLanes(hn::ScalableTag<U>());
-  if constexpr (kUnits<T>) {
-    const D8 d8;
-    hn::Vec<D8> largest = hn::Zero(d8);
-    for (; k + kStep <= n; k += kStep)
-      TransposeUnits(row, k0 + k, reinterpret_cast<uint8_t*>(to) + k * kGroup, largest);
-    nans = !hn::AllFalse(d8, hn::Eq(largest, hn::Set(d8, uint8_t{0x7f})));
-  } else {
-    for (; k + kStep <= n; k += kStep) TransposeVector(row, k0 + k, reinterpret_cast<U*>(to) + k * kGroup);
-  }
-#endif
-  if (k == padded) return nans;
-  std::memset(to + k * kGroup, 0, static_cast<size_t>((padded - k) * kGroup) * sizeof(T));
-  for (int64_t r = 0; r < kGroup; ++r) {
-    const T* from = reinterpret_cast<const T*>(row[r]) + k0;
-    for (int64_t i = k; i < n; ++i) to[UnitIndex<T>(i, r)] = from[i];
-    nans = HoldsNan(from + k, n - k) || nans;
-  }
-  return nans;
-}
-
-// The same from rows that hold the outputs side by side.
-template <typename T>
-bool CopyColumns(const std::byte* const* line, int64_t column, int64_t count, int64_t n, int64_t padded,
-                 T* to) {
-  int64_t k = 0;
-  bool nans = false;
-  if (count == kGroup && !kUnits<T>) {
-    for (; k < n; ++k)
-      std::memcpy(to + k * kGroup, reinterpret_cast<const T*>(line[k]) + column, kGroup * sizeof(T));
-  }
-#if HWY_TARGET != HWY_SCALAR
-  if constexpr (kUnits<T>) {
-    if (count == kGroup) {
-      for (; k + 4 <= n; k += 4) GatherUnit(line + k, column, reinterpret_cast<uint8_t*>(to) + k * kGroup);
-      const D8 d8;
-      hn::Vec<D8> largest = hn::Zero(d8);
-      for (int64_t i = 0; i < k * kGroup; i += hn::MaxLanes(d8)) {
-        const auto codes = hn::LoadU(d8, reinterpret_cast<const uint8_t*>(to) + i);
-        largest = hn::Max(largest, hn::And(codes, hn::Set(d8, uint8_t{0x7f})));
-      }
-      nans = !hn::AllFalse(d8, hn::Eq(largest, hn::Set(d8, uint8_t{0x7f})));
-    }
-  }
-#endif
-  if (k == padded) return nans;
-  std::memset(to + k * kGroup, 0, static_cast<size_t>((padded - k) * kGroup) * sizeof(T));
-  for (; k < n; ++k) {
-    const T* from = reinterpret_cast<const T*>(line[k]) + column;
-    for (int64_t i = 0; i < count; ++i) to[UnitIndex<T>(k, i)] = from[i];
-    nans = HoldsNan(from, count) || nans;
-  }
-  return nans;
-}
-
-// To the second-level cache: there is room for more requests on the way than the first level has.
-HWY_INLINE void PrefetchFar(const void* p, int64_t ahead) {
-  __builtin_prefetch(static_cast<const std::byte*>(p) + ahead, 0, 2);
-}
-
-// Bytes from block b of a packed group, or of one of its rows, to what is read after it; 0: not known.
-HWY_INLINE int64_t AheadOf(const Blocks& blocks, int64_t b, int64_t block_bytes, int64_t group_ahead) {
-  if (b + 1 < blocks.count) return block_bytes;
-  return group_ahead ? group_ahead - b * block_bytes : 0;
-}
-
-// Block b of a group: where it lies, if it is packed, else in `scratch` (kMaxBlock * kGroup elements). *nans
-// becomes true where E4M3 codes hold a NaN.
-template <typename T>
-HWY_INLINE const T* FindBlock(const Blocks& blocks, const GroupRef& group, int64_t b, T* scratch,
-                              bool* nans) {
-  const int64_t k = b * blocks.block;
-  switch (group.form) {
-    case GroupRef::kPacked:
-      *nans = *nans || group.nans;
-      return reinterpret_cast<const T*>(group.data) + b * blocks.padded_block * kGroup;
-    case GroupRef::kRows:
-      for (int64_t r = 0; r < kGroup; ++r) {
-        const auto bytes = static_cast<int64_t>(sizeof(T)) * blocks.block;
-        const int64_t ahead = AheadOf(blocks, b, bytes, group.ahead);
-        for (int64_t at = 0; at < bytes; at += kCacheLine) PrefetchFar(group.line[r] + b * bytes + at, ahead);
-      }
-      *nans = TransposeBlock(group.line, k, blocks.Length(b), blocks.Padded(b), scratch) || *nans;
-      return scratch;
-    default:
-      *nans = CopyColumns(group.line + k, group.column, group.count, blocks.Length(b), blocks.Padded(b),
-                          scratch) ||
-              *nans;
-      return scratch;
-  }
-}
-
-template <typename T>
-void DecodeBlock(const T* from, int64_t columns, bool nans, int64_t ahead, float* to) {
-  const Decode<T> decode(nans);
-  constexpr int kSteps = Decode<T>::kSteps;
-  for (int64_t k = 0; k < columns; k += kSteps) {
-    VF w[kSteps][kV];
-    decode(from + k * kGroup, w);
-    PrefetchFar(from + k * kGroup, ahead);
-    for (int s = 0; s < kSteps; ++s)
-      for (int v = 0; v < kV; ++v) hn::Store(w[s][v], DF(), to + (k + s) * kGroup + v * kLanes);
-  }
-}
-
-// ---- tiles
+inline constexpr int kTileRows = kWide ? 12 : (kV == 2 || kManyRegisters ? 6 : 2);
 
 // One block of kM rows of x and kG groups. Rows and groups that the call does not have repeat its last one;
 // they are computed and not stored.
@@ -361,8 +69,9 @@ HWY_INLINE void MultiplyTile(const TileCall& call, const T* const* w) {
             for (int v = 0; v < kV; ++v) part[m][g][v] = hn::MulAdd(wk[g][s][v], xk, part[m][g][v]);
         }
       }
-    } else {  // one group after the other: decoding takes registers, and its time covers the loads
-      for (int g = 0; g < kG; ++g) {
+    } else {       // one group after the other: decoding takes registers, and its time covers the loads
+      QIAO_UNROLL  // or the accumulators go through memory
+          for (int g = 0; g < kG; ++g) {
         VF wk[kSteps][kV];
         decode(w[g] + k * kGroup, wk);
         PrefetchFar(w[g] + k * kGroup, call.ahead[g]);

@@ -15,6 +15,7 @@
 #include "kernels/common/elements.h"
 #include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/elements.h"
+#include "kernels/cpu/groups-inl.h"
 #include "kernels/cpu/multiply-inl.h"
 #include "kernels/cpu/products_amx.h"
 #include "kernels/cpu/simd-inl.h"

@@ -11,12 +11,14 @@
 #include <cstring>
 #include <deque>
 #include <initializer_list>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "kernels/common/elements.h"
 #include "kernels/cpu/kernel.h"
+#include "kernels/cpu/packed_weight.h"
 #include "kernels/reference/reference.h"
 #include "runtime/base/floats.h"
 #include "runtime/base/threads.h"
@@ -95,6 +97,18 @@ class TestCall {
     views_.push_back({sizeof(qiao_weight_view), static_cast<uint32_t>(groups), starts.data(), pieces.data()});
     view_of_[Index(i)] = &views_.back();
     return i;
+  }
+
+  // Argument i, a weight in pieces, as the kernels of `isa` store it; in pieces again without `isa`.
+  void Pack(int i, std::optional<Isa> isa, bool transposed, ThreadPool& pool) {
+    qiao_tensor& t = tensor_[Index(i)];
+    t.layout = QIAO_LAYOUT_PIECES;
+    packed_[Index(i)].clear();
+    if (!isa) return;
+    const PackedHeader header = LayOutPacked(t, *view_of_[Index(i)], transposed, SectionsOf(op_, Index(i)));
+    packed_[Index(i)].resize(static_cast<size_t>(header.bytes) + 64);
+    StorePacked(header, t, *view_of_[Index(i)], *isa, pool, Aligned(packed_[Index(i)]));
+    t.layout = QIAO_LAYOUT_OPAQUE;
   }
 
   void FillNormal(int i, double deviation) {
@@ -178,6 +192,9 @@ class TestCall {
   std::mt19937& random() { return random_; }
 
  private:
+  static std::byte* Aligned(std::vector<std::byte>& v) {
+    return v.data() + (64 - reinterpret_cast<uintptr_t>(v.data()) % 64) % 64;
+  }
   static size_t Index(int i) { return static_cast<size_t>(i); }
   int Push(uint32_t dtype, const std::vector<int64_t>& dim, int64_t bytes) {
     qiao_tensor t{};
@@ -193,11 +210,16 @@ class TestCall {
     tensor_.push_back(t);
     bytes_.emplace_back(static_cast<size_t>(bytes));
     view_of_.push_back(nullptr);
+    packed_.emplace_back();
     return static_cast<int>(tensor_.size()) - 1;
   }
   std::vector<void*> Pointers() {
     std::vector<void*> pointers;
     for (size_t i = 0; i < tensor_.size(); ++i) {
+      if (!packed_[i].empty()) {
+        pointers.push_back(Aligned(packed_[i]));
+        continue;
+      }
       void* p =
           view_of_[i] ? const_cast<qiao_weight_view*>(view_of_[i]) : static_cast<void*>(bytes_[i].data());
       pointers.push_back(tensor_[i].dtype == QIAO_DTYPE_NONE ? nullptr : p);
@@ -213,6 +235,7 @@ class TestCall {
   std::vector<qiao_tensor> tensor_;
   std::deque<std::vector<std::byte>> bytes_;
   std::vector<const qiao_weight_view*> view_of_;
+  std::vector<std::vector<std::byte>> packed_;  // of a weight that is packed; else empty
   std::deque<std::vector<qiao_piece>> pieces_;
   std::deque<std::vector<int32_t>> starts_;
   std::deque<std::vector<float>> scales_;

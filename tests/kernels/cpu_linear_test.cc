@@ -144,8 +144,35 @@ TEST(CpuLinear, ARowsBitsDoNotDependOnTheOthersNorOnThreads) {
   }
 }
 
-// Each of the 256 codes alone in a row of one column, and deep inside a row, in both the direct and the panel
-// form.
+std::vector<std::pair<Isa, bool>> IsasPackedAndNot() {
+  std::vector<std::pair<Isa, bool>> all;
+  for (Isa isa : SupportedIsas()) {
+    all.emplace_back(isa, false);
+    all.emplace_back(isa, true);
+  }
+  return all;
+}
+
+TEST(CpuLinear, PackedWeightsGiveTheSameBits) {
+  ThreadPool pool(2);
+  for (const LinearShape& s : Shapes()) {
+    SCOPED_TRACE(Describe(s));
+    TestCall call = MakeLinear(s);
+    for (Isa isa : SupportedIsas()) {
+      SCOPED_TRACE(std::string(Name(isa)));
+      call.Pack(kW, std::nullopt, s.transposed, pool);
+      ASSERT_NO_FATAL_FAILURE(call.RunCpu(isa, pool));
+      const std::vector<std::byte> wanted = call.bytes(kY);
+      call.Pack(kW, isa, s.transposed, pool);
+      std::fill(call.bytes(kY).begin(), call.bytes(kY).end(), std::byte{0});
+      ASSERT_NO_FATAL_FAILURE(call.RunCpu(isa, pool));
+      EXPECT_EQ(call.bytes(kY), wanted);
+    }
+  }
+}
+
+// Each of the 256 codes alone in a row of one column, and deep inside a row, for few rows and many, packed
+// and as it lies.
 TEST(CpuLinear, DecodesEveryNarrowCodeExactly) {
   ThreadPool pool(1);
   for (uint32_t dtype : {QIAO_F8E4M3, QIAO_F8E5M2}) {
@@ -162,7 +189,8 @@ TEST(CpuLinear, DecodesEveryNarrowCodeExactly) {
             call.bytes(kW)[static_cast<size_t>(transposed ? column * 256 + code : code * k + column)] =
                 static_cast<std::byte>(code);
           }
-          for (Isa isa : SupportedIsas()) {
+          for (const auto& [isa, packed] : IsasPackedAndNot()) {
+            call.Pack(kW, packed ? std::optional(isa) : std::nullopt, transposed, pool);
             ASSERT_NO_FATAL_FAILURE(call.RunCpu(isa, pool));
             for (int64_t t = 0; t < rows; ++t) {
               for (int64_t code = 0; code < 256; ++code) {
