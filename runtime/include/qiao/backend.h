@@ -114,6 +114,13 @@ typedef struct qiao_device_properties {
 
 /* ---- weights: negotiated once for each weight and use ---- */
 
+/* Where the host would rather have a weight, of a device that shares its memory. QIAO_WEIGHT_MAP: in its file, mapped.
+ * QIAO_WEIGHT_COPY: in the device's own memory, where it may lie on huge pages and in an order of the backend's
+ * choosing. A backend that stores weights itself then answers OPAQUE or STRIDED; pieces it answers with PIECES are
+ * copied by the host into memory from `allocate`, and the kernel sees them there. A wish, and no more: a backend may
+ * answer as it would have without. Devices with memory of their own need not look at it. */
+enum { QIAO_WEIGHT_MAP = 0, QIAO_WEIGHT_COPY = 1 };
+
 typedef struct qiao_weight_request {
   uint32_t struct_size;
   uint32_t op;
@@ -123,11 +130,12 @@ typedef struct qiao_weight_request {
   int64_t groups, rows, cols; /* [groups, rows, cols] */
   uint32_t piece_count;
   const qiao_piece* piece;
+  uint32_t residence; /* QIAO_WEIGHT_MAP or QIAO_WEIGHT_COPY */
 } qiao_weight_request;
 
 typedef struct qiao_weight_choice {
   uint32_t struct_size;
-  /* PIECES: stays in the files, nothing is stored, bytes = 0. STRIDED: row-major [groups, rows, cols], scheme NONE.
+  /* PIECES: stays in the files or is copied as it is (residence), nothing is stored, bytes = 0. STRIDED: row-major [groups, rows, cols], scheme NONE.
    * OPAQUE: whatever weight_store writes, scales included. */
   uint32_t dtype, scheme, layout;
   int32_t block[2];
