@@ -67,6 +67,20 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(data_, size_);
 }
 
+bool MappedFile::LetGo(absl::Span<const std::byte> bytes) const {
+  const auto base = reinterpret_cast<uintptr_t>(data_), begin = reinterpret_cast<uintptr_t>(bytes.data());
+  if (data_ == nullptr || begin < base || begin - base > size_ || bytes.size() > size_ - (begin - base)) {
+    return false;
+  }
+  if (bytes.empty()) return true;
+  // The mapping is read-only and shared, so a page that is dropped too early is only mapped once more. The
+  // page cache is left alone: it is the next start's, and the system takes it back when it needs memory.
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t first = begin / page * page;
+  (void)::madvise(reinterpret_cast<void*>(first), begin + bytes.size() - first, MADV_DONTNEED);
+  return true;
+}
+
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {
   Fd fd;
   QIAO_ASSIGN_OR_RETURN(uint64_t size, OpenRegular(path, fd));

@@ -25,6 +25,11 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile();
 
+  // The pages that `bytes` touches leave this process's memory and come back when they are read; the system's
+  // page cache keeps them as long as it has room. False, and nothing done, where `bytes` does not lie in the
+  // file. From any thread.
+  bool LetGo(absl::Span<const std::byte> bytes) const;
+
   const std::string& path() const { return path_; }
   absl::Span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
 

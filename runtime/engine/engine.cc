@@ -255,6 +255,9 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     absl::StatusOr<program::Numerics> numerics = engine::ParseNumerics(options.numerics);
     if (!numerics.ok()) return Public(numerics.status());
     runner.numerics = *numerics;
+    absl::StatusOr<engine::LoadMode> load = engine::ParseLoadMode(options.load);
+    if (!load.ok()) return Public(load.status());
+    runner.load = *load;
     impl->source = std::make_unique<program::CheckpointSource>(*impl->folder->checkpoint);
     absl::StatusOr<std::unique_ptr<engine::Runner>> planned =
         engine::Runner::Plan(*impl->folder->model, *impl->source, std::move(runner));
@@ -342,6 +345,8 @@ MemoryReport Engine::memory() const {
   r.cache = needs.cache;
   r.intermediate = needs.arena + needs.inputs + needs.vectors;
   r.cache_bytes_per_token = impl_->runner->cache_bytes_per_token();
+  r.load = impl_->runner->load();
+  r.load_reason = impl_->runner->load_reason();
   return r;
 }
 

@@ -29,6 +29,13 @@ absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name) {
   return InvalidArgument("numerics \"%s\" is not known; there are f32 and bf16", name);
 }
 
+absl::StatusOr<LoadMode> ParseLoadMode(std::string_view name) {
+  if (name == "auto") return LoadMode::kAuto;
+  if (name == "map") return LoadMode::kMap;
+  if (name == "copy") return LoadMode::kCopy;
+  return InvalidArgument("load \"%s\" is not known; there are auto, map and copy", name);
+}
+
 Sequence::Sequence(Sequence&& other) noexcept { *this = std::move(other); }
 
 Sequence& Sequence::operator=(Sequence&& other) noexcept {
@@ -58,6 +65,7 @@ absl::Status Runner::OpenDevices() {
   QIAO_ASSIGN_OR_RETURN(auto device,
                         hal::Device::Open(options_.backend, options_.device, &ops::DescribeCall));
   devices_.push_back(std::move(device));
+  if (devices_.front()->unified()) free_bytes_ = devices_.front()->properties().memory_free_bytes;
   if (options_.allow_fallback && options_.fallback != options_.backend) {
     QIAO_ASSIGN_OR_RETURN(auto host,
                           hal::Device::Open(options_.fallback, options_.fallback_device, &ops::DescribeCall));
@@ -124,13 +132,39 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
     programs.buckets.push_back(bucket);
     if (rows == chunk) break;
   }
-  runner->parameters_ = std::make_unique<program::Parameters>(source, model.quantisation());
-  QIAO_ASSIGN_OR_RETURN(
-      runner->programs_,
-      program::ProgramSet::Plan(
-          *runner->parameters_, [&](program::Builder& b) { return model.Build(b); }, programs));
-  QIAO_RETURN_IF_ERROR(runner->CheckBudget());
+  QIAO_RETURN_IF_ERROR(runner->PlanPrograms(source, std::move(programs)));
   return runner;
+}
+
+absl::Status Runner::PlanPrograms(const program::TensorSource& source, program::ProgramOptions options) {
+  auto plan = [&]() -> absl::Status {
+    programs_.reset();
+    parameters_ = std::make_unique<program::Parameters>(source, model_.quantisation());
+    QIAO_ASSIGN_OR_RETURN(programs_,
+                          program::ProgramSet::Plan(
+                              *parameters_, [&](program::Builder& b) { return model_.Build(b); }, options));
+    return CheckBudget();
+  };
+  if (options_.load != LoadMode::kAuto) {
+    options.copy_up_to = options_.load == LoadMode::kCopy ? UINT64_MAX : 0;
+    load_reason_ = "as asked for";
+    return plan();
+  }
+  options.copy_up_to = static_cast<uint64_t>(static_cast<double>(free_bytes_) * RunnerOptions::kCopyShare);
+  absl::Status planned = plan();
+  if (programs_ == nullptr) return planned;
+  const bool copies = programs_->copies_weights();
+  load_reason_ =
+      free_bytes_ == 0
+          ? absl::StrFormat("%s does not say what memory it shares with the host", devices_.front()->name())
+          : absl::StrFormat("the weights' %s are %s than %.0f %% of the %s that are free",
+                            Size(programs_->file_bytes()), copies ? "less" : "more",
+                            100 * RunnerOptions::kCopyShare, Size(free_bytes_));
+  if (!copies || !absl::IsResourceExhausted(planned)) return planned;
+  options.copy_up_to = 0;
+  load_reason_ = absl::StrFormat("a copy of the weights' %s does not fit the memory budget of %s",
+                                 Size(programs_->file_bytes()), Size(options_.memory_budget));
+  return plan();
 }
 
 // A budget that was given holds for what is allocated. Without one, mapped weights count too: beyond the
@@ -152,13 +186,19 @@ absl::Status Runner::CheckBudget() const {
       "%s. Try %s",
       Size(wanted), Size(needs.stored_weights + mapped), Size(needs.cache), options_.sequences, context_,
       Size(needs.arena + needs.inputs + needs.vectors), whose, Size(limit),
-      !given && needs.allocated() <= limit ? "a machine with more memory, or give a memory budget: the "
-                                             "weights are then read from disk as they are needed"
-                                           : "a smaller context or chunk");
+      needs.stored_weights > 0 && programs_->copies_weights() && wanted - needs.stored_weights <= limit
+          ? "leaving the weights in their files (--load map)"
+      : !given && needs.allocated() <= limit ? "a machine with more memory, or give a memory budget: the "
+                                               "weights are then read from disk as they are "
+                                               "needed"
+                                             : "a smaller context or chunk");
 }
 
 absl::Status Runner::Load(const Progress& progress) {
   if (options_.meta) return FailedPrecondition("a runner on the meta device only plans");
+  if (options_.device.hooks.log) {
+    options_.device.hooks.log(QIAO_LOG_INFO, absl::StrFormat("load %s: %s", load(), load_reason_));
+  }
   QIAO_RETURN_IF_ERROR(programs_->Load(progress));
   pages_ = std::make_unique<PagePool>(programs_->cache().pages);
   return absl::OkStatus();

@@ -28,6 +28,22 @@ namespace qiao::engine {
 // both in bf16, sums in f32. INVALID_ARGUMENT lists them.
 absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name);
 
+// How the weights get to a device that shares the host's memory; devices with their own always store them.
+enum class LoadMode {
+  // kCopy where the weights are at most kCopyShare of what the device has free and everything fits the memory
+  // budget,
+  // else kMap. Unknown free memory: kMap.
+  kAuto,
+  // They stay in the files. Loading reads nothing; pages come as they are needed, in the file system's small
+  // pages.
+  kMap,
+  // They are copied into the device's memory, on huge pages where it has them; the files' pages are let go
+  // meanwhile.
+  kCopy,
+};
+// "auto", "map", "copy". INVALID_ARGUMENT lists them.
+absl::StatusOr<LoadMode> ParseLoadMode(std::string_view name);
+
 struct RunnerOptions {
   std::string backend = "cpu";  // NAME or NAME:INDEX
   bool allow_fallback = false;
@@ -43,8 +59,10 @@ struct RunnerOptions {
   // Bytes for everything that is allocated; mapped weights do not count. 0: all, mapped weights included,
   // must fit what the device has free.
   uint64_t memory_budget = 0;
+  LoadMode load = LoadMode::kAuto;
   bool meta = false;  // plan on a meta device like `backend`: nothing is allocated, nothing can run
   static constexpr int64_t kDefaultContext = 4096;
+  static constexpr double kCopyShare = 0.6;
 };
 
 class Runner;
@@ -113,6 +131,9 @@ class Runner {
   const models::Model& model() const { return model_; }
   const program::ProgramSet& programs() const { return *programs_; }
   const hal::Device& device() const { return *devices_.front(); }
+  // "copy" or "map", and one line that says why.
+  std::string_view load() const { return programs_->copies_weights() ? "copy" : "map"; }
+  const std::string& load_reason() const { return load_reason_; }
   // Bytes that one token takes in the caches of all layers.
   uint64_t cache_bytes_per_token() const { return cache_bytes_per_token_; }
 
@@ -120,6 +141,7 @@ class Runner {
   friend class Sequence;
   Runner(const models::Model& model, RunnerOptions options) : model_(model), options_(std::move(options)) {}
   absl::Status OpenDevices();
+  absl::Status PlanPrograms(const program::TensorSource& source, program::ProgramOptions options);
   absl::Status CheckBudget() const;
   absl::Status Grow(Sequence& sequence, int64_t tokens);
   absl::StatusOr<int32_t> PickBucket(int64_t rows, int64_t seqs, int64_t logit_rows) const;
@@ -130,6 +152,8 @@ class Runner {
   std::unique_ptr<program::Parameters> parameters_;
   std::unique_ptr<program::ProgramSet> programs_;
   std::unique_ptr<PagePool> pages_;
+  uint64_t free_bytes_ = 0;  // that the device shares with the host; 0: unknown, or it has its own memory
+  std::string load_reason_;
   int64_t context_ = 0;
   uint64_t cache_bytes_per_token_ = 0;
   int64_t logit_rows_ = 0;

@@ -72,6 +72,12 @@ const TensorView* Checkpoint::Find(std::string_view name) const {
   return entry == nullptr ? nullptr : entry->tensor;
 }
 
+void Checkpoint::LetGo(absl::Span<const std::byte> bytes) const {
+  for (const SafetensorsFile& file : files_) {
+    if (file.LetGo(bytes)) return;
+  }
+}
+
 absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& folder, const Progress& progress) {
   Checkpoint checkpoint;
   checkpoint.folder_ = folder;

@@ -42,6 +42,10 @@ class Checkpoint {
   // published checkpoints have them, and they are not found by name: the index decides.
   absl::Span<const Entry> unindexed() const { return unindexed_; }
 
+  // Bytes of the mapped files that are not read again soon need not stay resident (mmap.h); others are passed
+  // over.
+  void LetGo(absl::Span<const std::byte> bytes) const;
+
   const std::string& folder() const { return folder_; }
   // Of the tensors' data, all files together.
   uint64_t data_bytes() const { return data_bytes_; }

@@ -62,6 +62,8 @@ class SafetensorsFile {
   // As errors name it.
   const std::string& path() const { return path_; }
   uint64_t file_bytes() const { return file_bytes_; }
+  // MappedFile::LetGo of the file behind it, if it was opened and not parsed.
+  bool LetGo(absl::Span<const std::byte> bytes) const { return file_.LetGo(bytes); }
 
  private:
   SafetensorsFile() = default;

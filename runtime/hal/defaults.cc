@@ -145,7 +145,13 @@ absl::StatusOr<qiao_weight_choice> Device::ChooseWeight(const qiao_weight_reques
   choice.activation = request.activation;
   choice.alignment = alignment();
   Error error;
-  const int32_t code = backend_->table().weight_choose(handle_, &request, &choice, &error);
+  int32_t code = backend_->table().weight_choose(handle_, &request, &choice, &error);
+  if (code == QIAO_UNIMPLEMENTED && request.residence != QIAO_WEIGHT_MAP) {
+    // A plugin may be older than the wish, and refuse what it does not know.
+    qiao_weight_request plain = request;
+    plain.residence = QIAO_WEIGHT_MAP;
+    code = backend_->table().weight_choose(handle_, &plain, &choice, &error);
+  }
   if (code == QIAO_OK) {
     choice.struct_size = sizeof(choice);
     choice.why[sizeof(choice.why) - 1] = '\0';

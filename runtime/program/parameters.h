@@ -68,6 +68,7 @@ class Parameters {
   size_t weight_count() const { return weights_.size(); }
   size_t vector_count() const { return vectors_.size(); }
   const Quantisation& quantisation() const { return quantisation_; }
+  const TensorSource& source() const { return source_; }
 
  private:
   absl::StatusOr<qiao_piece> Resolve(const Slice& slice);

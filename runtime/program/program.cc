@@ -84,6 +84,10 @@ absl::StatusOr<std::unique_ptr<ProgramSet>> ProgramSet::Plan(Parameters& paramet
     QIAO_ASSIGN_OR_RETURN(BuiltGraph built, builder.Finish());
     graphs.push_back(std::move(built));
   }
+  for (size_t i = 0; i < parameters.weight_count(); ++i) {
+    set->file_bytes_ += parameters.weight(static_cast<int32_t>(i)).file_bytes;
+  }
+  set->weights_.set_residence(set->copies_weights() ? QIAO_WEIGHT_COPY : QIAO_WEIGHT_MAP);
   LoweringOptions lowering{.devices = set->options_.devices};
   QIAO_ASSIGN_OR_RETURN(set->lowered_, Lower(graphs, lowering, set->options_.cache, set->weights_));
   QIAO_RETURN_IF_ERROR(set->Compile(graphs));

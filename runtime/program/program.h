@@ -30,12 +30,15 @@ struct ProgramOptions {
   Numerics numerics;
   CacheGeometry cache;
   std::vector<Bucket> buckets;  // at least one
+  // Weights that are so many bytes at most, as they lie in the files, are wished for as copies in the
+  // device's memory (QIAO_WEIGHT_COPY); larger ones stay mapped. 0: never, UINT64_MAX: always.
+  uint64_t copy_up_to = 0;
 };
 
 // Bytes, by what they are for. Host and device are the same thing on a unified device.
 struct MemoryNeeds {
   uint64_t mapped_weights = 0;  // stay in the files; pages of theirs come and go
-  uint64_t stored_weights = 0;
+  uint64_t stored_weights = 0;  // in a form of the backend's choosing, or copied as they are
   uint64_t vectors = 0;
   uint64_t cache = 0;
   uint64_t arena = 0;  // intermediate values and workspaces of the largest bucket
@@ -72,6 +75,9 @@ class ProgramSet {
   ~ProgramSet();
 
   const MemoryNeeds& memory() const { return memory_; }
+  // Of all weights that the model asks for, as they lie in the files; and whether copies were wished for.
+  uint64_t file_bytes() const { return file_bytes_; }
+  bool copies_weights() const { return file_bytes_ <= options_.copy_up_to; }
   absl::Span<const PlacementRow> placement() const { return lowered_.placement; }
   absl::Span<const Bucket> buckets() const { return options_.buckets; }
   const CacheGeometry& cache() const { return options_.cache; }
@@ -119,6 +125,7 @@ class ProgramSet {
       spaces_;                        // [0] host memory, [1] devices[0]'s own where it is not unified
   std::vector<hal::Stream> streams_;  // by device
   MemoryNeeds memory_;
+  uint64_t file_bytes_ = 0;
   FallbackCounters fallback_;
   bool row_invariant_ = true;
   int32_t last_bucket_ = -1;

@@ -11,6 +11,8 @@ absl::StatusOr<std::optional<HostTensor>> CheckpointSource::Find(std::string_vie
   return std::optional<HostTensor>(HostTensor{tensor->dtype, tensor->shape, tensor->data.data()});
 }
 
+void CheckpointSource::LetGo(absl::Span<const std::byte> bytes) const { checkpoint_.LetGo(bytes); }
+
 std::string CheckpointSource::where() const { return checkpoint_.folder(); }
 
 }  // namespace qiao::program

@@ -32,6 +32,8 @@ absl::StatusOr<int32_t> WeightStore::Choose(const std::shared_ptr<const hal::Dev
   request.cols = weight.cols;
   request.piece_count = static_cast<uint32_t>(weight.pieces.size());
   request.piece = weight.pieces.data();
+  request.residence = residence_;
+  if (op == QIAO_OP_EMBEDDING) request.residence = QIAO_WEIGHT_MAP;
   absl::StatusOr<qiao_weight_choice> choice = device->ChooseWeight(request);
   if (!choice.ok()) {
     stored_.pop_back();
@@ -66,7 +68,7 @@ uint64_t WeightStore::StoredBytes(const hal::Device& device) const {
     if (used(i) && s.device.get() == &device && s.choice.layout != QIAO_LAYOUT_PIECES)
       bytes += s.choice.bytes;
   }
-  return bytes;
+  return bytes + Copies(device).bytes();
 }
 
 uint64_t WeightStore::MappedBytes() const {
@@ -74,28 +76,90 @@ uint64_t WeightStore::MappedBytes() const {
   std::set<int32_t> seen;  // a tied embedding lies in the file once
   for (int32_t i = 0; i < size(); ++i) {
     const StoredWeight& s = stored(i);
-    if (used(i) && s.choice.layout == QIAO_LAYOUT_PIECES && seen.insert(s.parameter).second) {
+    if (used(i) && s.choice.layout == QIAO_LAYOUT_PIECES && !s.copies_pieces() &&
+        seen.insert(s.parameter).second) {
       bytes += parameters_.weight(s.parameter).file_bytes;
     }
   }
   return bytes;
 }
 
-absl::Status WeightStore::Load(const Progress& progress) {
-  uint64_t total = 0, done = 0;
+PieceCopy WeightStore::Copies(const hal::Device& device) const {
+  PieceCopy copy;
   for (int32_t i = 0; i < size(); ++i) {
-    if (used(i) && stored(i).choice.layout != QIAO_LAYOUT_PIECES) total += stored(i).choice.bytes;
+    const StoredWeight& s = stored(i);
+    if (used(i) && s.device.get() == &device && s.copies_pieces())
+      copy.Add(parameters_.weight(s.parameter).pieces);
   }
+  copy.Place();
+  return copy;
+}
+
+// All pieces of a device lie in one block: from its first byte to its last on huge pages, where it has them.
+absl::Status WeightStore::CopyPieces(const hal::Device& device, PieceCopy::Report report) {
+  const PieceCopy copy = Copies(device);
+  if (copy.bytes() == 0) return absl::OkStatus();
+  QIAO_ASSIGN_OR_RETURN(hal::Buffer block, device.Allocate(copy.bytes()));
+  auto* to = static_cast<std::byte*>(block.data());
+  QIAO_RETURN_IF_ERROR(
+      copy.Run(to, parameters_.source(), static_cast<int>(device.properties().threads), report));
   for (int32_t i = 0; i < size(); ++i) {
     StoredWeight& s = stored(i);
-    if (!used(i) || s.choice.layout == QIAO_LAYOUT_PIECES || s.buffer) continue;
-    QIAO_ASSIGN_OR_RETURN(s.buffer, s.device->Allocate(std::max<uint64_t>(s.choice.bytes, 1)));
+    if (!used(i) || s.device.get() != &device || !s.copies_pieces()) continue;
+    s.copied.clear();
+    for (const qiao_piece& piece : parameters_.weight(s.parameter).pieces)
+      s.copied.push_back(copy.Moved(piece, to));
+    s.view.piece = s.copied.data();
+  }
+  blocks_.push_back(std::move(block));
+  return absl::OkStatus();
+}
+
+absl::Status WeightStore::Load(const Progress& progress) {
+  uint64_t total = 0, done = 0;
+  std::vector<const hal::Device*> devices;
+  for (int32_t i = 0; i < size(); ++i) {
+    const StoredWeight& s = stored(i);
+    if (!used(i)) continue;
+    if (s.choice.layout != QIAO_LAYOUT_PIECES) total += s.choice.bytes;
+    if (s.copies_pieces() && std::find(devices.begin(), devices.end(), s.device.get()) == devices.end())
+      devices.push_back(s.device.get());
+  }
+  for (const hal::Device* device : devices) total += Copies(*device).bytes();
+
+  auto report = [&](std::string_view what, uint64_t bytes) -> absl::Status {
+    done = std::min(done + bytes, total);
+    if (progress && !progress(what, done, total)) return Cancelled("loading was cancelled");
+    return absl::OkStatus();
+  };
+  blocks_.clear();
+  for (const hal::Device* device : devices) {
+    QIAO_RETURN_IF_ERROR(
+        CopyPieces(*device, [&](uint64_t bytes) { return report("copying weights", bytes); }));
+  }
+  // While one is stored, its pages of the files are resident beside it. Large ones first: then little else is
+  // stored already, and the peak is what all of it takes in the end.
+  std::vector<int32_t> order;
+  for (int32_t i = 0; i < size(); ++i) {
+    if (used(i) && stored(i).choice.layout != QIAO_LAYOUT_PIECES && !stored(i).buffer) order.push_back(i);
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return stored(a).choice.bytes > stored(b).choice.bytes; });
+  for (const int32_t i : order) {
+    StoredWeight& s = stored(i);
+    const Weight& weight = parameters_.weight(s.parameter);
+    QIAO_ASSIGN_OR_RETURN(hal::Buffer buffer, s.device->Allocate(std::max<uint64_t>(s.choice.bytes, 1)));
     QIAO_ASSIGN_OR_RETURN(hal::Stream stream, s.device->CreateStream());
-    QIAO_RETURN_IF_ERROR(Annotate(s.device->StoreWeight(stream, s.request, s.choice, s.buffer.data()),
-                                  parameters_.weight(s.parameter).name));
+    QIAO_RETURN_IF_ERROR(
+        Annotate(s.device->StoreWeight(stream, s.request, s.choice, buffer.data()), weight.name));
     QIAO_RETURN_IF_ERROR(stream.Synchronize());
-    done += s.choice.bytes;
-    if (progress && !progress("storing weights", done, total)) return Cancelled("loading was cancelled");
+    s.buffer = std::move(buffer);
+    for (const qiao_piece& piece : weight.pieces) {
+      const PieceBytes bytes = BytesOf(piece);
+      parameters_.source().LetGo(bytes.data);
+      parameters_.source().LetGo(bytes.scale);
+    }
+    QIAO_RETURN_IF_ERROR(report("storing weights", s.choice.bytes));
   }
   return absl::OkStatus();
 }

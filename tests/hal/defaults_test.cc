@@ -84,6 +84,33 @@ TEST(DefaultWeights, StayInTheFilesOnUnifiedDevices) {
   EXPECT_TRUE(device->StoreWeight(stream, weight.request, *choice, nullptr).ok());
 }
 
+// A plugin that was built before the host could wish for a copy answers that it does not know the field.
+TEST(DefaultWeights, APluginThatDoesNotKnowTheWishForACopyIsAskedWithoutIt) {
+  auto reference = OpenDevice("reference");
+  static qiao_backend table;
+  table = reference->backend().table();
+  table.weight_choose = [](qiao_device*, const qiao_weight_request* request, qiao_weight_choice* choice,
+                           qiao_error*) -> int32_t {
+    if (request->residence != QIAO_WEIGHT_MAP) return QIAO_UNIMPLEMENTED;
+    choice->dtype = QIAO_BF16;
+    choice->layout = QIAO_LAYOUT_OPAQUE;
+    choice->bytes = 77;
+    return QIAO_OK;
+  };
+  auto backend = Backend::FromTable(&table);
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  auto device = Device::Open(*backend, 0, {});
+  ASSERT_TRUE(device.ok()) << device.status();
+  const std::vector<uint8_t> data(6);
+  Weight weight;
+  weight.pieces = {Piece(QIAO_F8E4M3, data.data(), 2, 3, 3)};
+  weight.Finish(1, 2, 3);
+  weight.request.residence = QIAO_WEIGHT_COPY;
+  auto choice = (*device)->ChooseWeight(weight.request);
+  ASSERT_TRUE(choice.ok()) << choice.status();
+  EXPECT_EQ(choice->bytes, 77u);
+}
+
 // Two groups of gate over up, one of the pieces with a gap between its rows: one row-major copy of the same
 // dtype.
 TEST(DefaultWeights, SameDTypeIsCopied) {

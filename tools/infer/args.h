@@ -21,6 +21,7 @@ struct DeviceArgs {
   bool allow_fallback = false;
   std::string fallback = "cpu";
   std::string numerics = "bf16";
+  std::string load = "auto";
   int threads = 0;
   std::map<std::string, std::string> device_options;  // of the backend, the plugin's own
   int64_t context = 0;

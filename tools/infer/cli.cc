@@ -51,6 +51,13 @@ void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context = true) {
       ->check(CLI::IsMember({"bf16", "f32"}))
       ->capture_default_str()
       ->group(group);
+  sub->add_option(
+         "--load", d.load,
+         "map: weights stay in their files, nothing is copied; copy: into memory, on huge pages; auto: copy "
+         "where they are at most 60 % of what is free")
+      ->check(CLI::IsMember({"auto", "map", "copy"}))
+      ->capture_default_str()
+      ->group(group);
   sub->add_option("--threads", d.threads, "CPU threads; 0: all that this process may use")
       ->check(Between(0, 4096))
       ->group(group);

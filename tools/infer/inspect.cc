@@ -99,6 +99,8 @@ OrderedJson ToJson(const Findings& f, const DeviceArgs& args) {
     json["memory"] = {{"context", f.plan.runner->context()},
                       {"numerics", args.numerics},
                       {"backend", args.backend},
+                      {"load", f.plan.runner->load()},
+                      {"load_reason", f.plan.runner->load_reason()},
                       {"mapped_weights", needs.mapped_weights},
                       {"stored_weights", needs.stored_weights},
                       {"vectors", needs.vectors},
@@ -209,7 +211,9 @@ void PrintMemory(const Findings& f, const DeviceArgs& args) {
   Table table({Table::kRight, Table::kLeft, Table::kLeft});
   table.Row({Bytes(needs.mapped_weights), "weights in their files",
              Out(Style::kDim, "mapped; the system keeps what fits")});
-  table.Row({Bytes(needs.stored_weights + needs.vectors), "weights stored for the device", ""});
+  table.Row({Bytes(needs.stored_weights + needs.vectors), "weights stored for the device",
+             Out(Style::kDim,
+                 absl::StrFormat("--load %s: %s", f.plan.runner->load(), f.plan.runner->load_reason()))});
   table.Row({Bytes(needs.cache), "KV cache", ""});
   table.Row({Bytes(needs.arena + needs.inputs), "intermediate values", ""});
   table.Row({Out(Style::kBold, Bytes(needs.total())), "in all",

@@ -69,6 +69,7 @@ OrderedJson ToJson(const Engine& engine, const GenerateResult& result, const Sam
   json["decode_seconds"] = result.decode_seconds;
   json["decode_tokens_per_s"] = DecodeRate(result);
   json["kv_bytes_per_token"] = memory.cache_bytes_per_token;
+  json["load"] = memory.load;
   json["mapped_weight_bytes"] = memory.mapped_weights;
   json["stored_weight_bytes"] = memory.stored_weights;
   json["peak_memory_bytes"] = PeakMemory();

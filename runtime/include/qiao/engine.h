@@ -107,6 +107,12 @@ struct EngineOptions {
   // RESOURCE_EXHAUSTED and the numbers, before any weight is read, where it does not fit.
   uint64_t memory_budget = 0;
 
+  // Of devices that share the host's memory. "map": weights stay in their files; loading reads nothing, and
+  // they are read in the file system's small pages. "copy": into the device's memory, on huge pages where
+  // there are any; the files' pages are let go meanwhile. "auto": copy where the weights are at most 60 % of
+  // what the device has free, and a budget that is given allows it; else map. MemoryReport tells which.
+  std::string load = "auto";
+
   // Hooks; all optional, called from any thread, must outlive the engine.
   std::function<void(LogLevel, std::string_view message)> log;
   std::function<void*(uint64_t bytes, uint64_t alignment)>
@@ -178,6 +184,7 @@ struct ModelDescription {
 struct MemoryReport {
   uint64_t mapped_weights = 0, stored_weights = 0, cache = 0, intermediate = 0;
   uint64_t cache_bytes_per_token = 0;
+  std::string load, load_reason;  // "copy" or "map", and one line that says why
 };
 
 struct DeviceReport {
