@@ -145,6 +145,13 @@ absl::Status WeightStore::Load(const Progress& progress) {
   }
   std::stable_sort(order.begin(), order.end(),
                    [&](int32_t a, int32_t b) { return stored(a).choice.bytes > stored(b).choice.bytes; });
+  const auto let_go = [&](const Weight& weight) {
+    for (const qiao_piece& piece : weight.pieces) {
+      const PieceBytes bytes = BytesOf(piece);
+      parameters_.source().LetGo(bytes.data);
+      parameters_.source().LetGo(bytes.scale);
+    }
+  };
   for (const int32_t i : order) {
     StoredWeight& s = stored(i);
     const Weight& weight = parameters_.weight(s.parameter);
@@ -154,13 +161,11 @@ absl::Status WeightStore::Load(const Progress& progress) {
         Annotate(s.device->StoreWeight(stream, s.request, s.choice, buffer.data()), weight.name));
     QIAO_RETURN_IF_ERROR(stream.Synchronize());
     s.buffer = std::move(buffer);
-    for (const qiao_piece& piece : weight.pieces) {
-      const PieceBytes bytes = BytesOf(piece);
-      parameters_.source().LetGo(bytes.data);
-      parameters_.source().LetGo(bytes.scale);
-    }
+    let_go(weight);
     QIAO_RETURN_IF_ERROR(report("storing weights", s.choice.bytes));
   }
+  // The system maps pages around one that is read, and so may have brought back some that were let go.
+  for (const int32_t i : order) let_go(parameters_.weight(stored(i).parameter));
   return absl::OkStatus();
 }
 
