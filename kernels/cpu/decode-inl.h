@@ -29,6 +29,7 @@ inline constexpr bool kUnits = HWY_TARGET != HWY_SCALAR&& std::is_same_v<T, E4m3
 template <typename T>
 struct Decode {
   static constexpr int kSteps = kWide ? 2 : 1;
+  static constexpr int64_t At(int64_t k) { return k * kGroup; }
   HWY_INLINE explicit Decode(bool) {}
   HWY_INLINE void operator()(const T* p, VF (&w)[kSteps][kV]) const {
     if constexpr (kWide) {
@@ -53,6 +54,7 @@ struct Decode {
 template <>
 struct Decode<E4m3> {
   static constexpr int kSteps = 4;
+  static constexpr int64_t At(int64_t k) { return k * kGroup; }
   using D8 = hn::Repartition<uint8_t, DF>;
   using D16 = hn::Repartition<uint16_t, DF>;
 
@@ -61,27 +63,40 @@ struct Decode<E4m3> {
                                                 188, 189, 190, 191, 192, 193, 194, 195};
     upper = hn::LoadDup128(D8(), kUpper);
   }
-  HWY_INLINE void operator()(const E4m3* p, VF (&w)[kSteps][kV]) const {
+  // bf16 numbers of columns k and k + 1, and of k + 2 and k + 3, in the halves of 32 bits.
+  template <class V>
+  HWY_INLINE void ToPairs(V code, hn::Vec<DU>& k01, hn::Vec<DU>& k23) const {
     const D8 d8;
     const D16 d16;
-    const DU du;
+    const auto words = hn::BitCast(d16, code);
+    const auto low = hn::BitCast(d8, hn::And(hn::ShiftLeft<4>(words), hn::Set(d16, uint16_t{0xf0f0})));
+    const auto nibble = hn::BitCast(d8, hn::And(hn::ShiftRight<4>(words), hn::Set(d16, uint16_t{0x0f0f})));
+    const auto high = hn::TableLookupBytes(upper, nibble);
+    k01 = hn::BitCast(DU(), hn::InterleaveLower(d8, low, high));
+    k23 = hn::BitCast(DU(), hn::InterleaveUpper(d8, low, high));
+  }
+  template <class V>
+  HWY_INLINE bool NeedsMending(V code) const {
+    const D8 d8;
+    const auto subnormal = hn::Eq(hn::And(code, hn::Set(d8, uint8_t{0x78})), hn::Zero(d8));
+    return HWY_UNLIKELY(nans || !hn::AllFalse(d8, subnormal));
+  }
+  HWY_INLINE void operator()(const E4m3* p, VF (&w)[kSteps][kV]) const {
     for (int v = 0; v < kV; ++v) {
-      const auto code = hn::LoadU(d8, reinterpret_cast<const uint8_t*>(p) + v * 4 * kLanes);
-      const auto words = hn::BitCast(d16, code);
-      const auto low = hn::BitCast(d8, hn::And(hn::ShiftLeft<4>(words), hn::Set(d16, uint16_t{0xf0f0})));
-      const auto nibble = hn::BitCast(d8, hn::And(hn::ShiftRight<4>(words), hn::Set(d16, uint16_t{0x0f0f})));
-      const auto high = hn::TableLookupBytes(upper, nibble);
-      const auto k01 = hn::BitCast(du, hn::InterleaveLower(d8, low, high));
-      const auto k23 = hn::BitCast(du, hn::InterleaveUpper(d8, low, high));
-      const auto odd = hn::Set(du, 0xffff0000u);
-      w[0][v] = hn::BitCast(DF(), hn::ShiftLeft<16>(k01));
-      w[1][v] = hn::BitCast(DF(), hn::And(k01, odd));
-      w[2][v] = hn::BitCast(DF(), hn::ShiftLeft<16>(k23));
-      w[3][v] = hn::BitCast(DF(), hn::And(k23, odd));
-      const auto subnormal = hn::Eq(hn::And(code, hn::Set(d8, uint8_t{0x78})), hn::Zero(d8));
-      if (HWY_UNLIKELY(nans || !hn::AllFalse(d8, subnormal)))
+      const auto code = hn::LoadU(D8(), reinterpret_cast<const uint8_t*>(p) + v * 4 * kLanes);
+      hn::Vec<DU> k01, k23;
+      ToPairs(code, k01, k23);
+      w[0][v] = Even(k01);
+      w[1][v] = Odd(k01);
+      w[2][v] = Even(k23);
+      w[3][v] = Odd(k23);
+      if (NeedsMending(code))
         for (int k = 0; k < kSteps; ++k) w[k][v] = Mend(w[k][v]);
     }
+  }
+  static HWY_INLINE VF Even(hn::Vec<DU> pair) { return hn::BitCast(DF(), hn::ShiftLeft<16>(pair)); }
+  static HWY_INLINE VF Odd(hn::Vec<DU> pair) {
+    return hn::BitCast(DF(), hn::And(pair, hn::Set(DU(), 0xffff0000u)));
   }
   static HWY_INLINE VF Mend(VF w) {
     const DF d;
@@ -92,6 +107,69 @@ struct Decode<E4m3> {
   }
   bool nans;
   hn::Vec<D8> upper;
+};
+
+#endif
+
+#if HWY_TARGET == HWY_AVX3_DL
+
+// ---- the same as pairs of bf16, columns k and k + 1 of an output in 32 bits
+
+struct Pair {
+  uint32_t bits;
+};
+
+template <typename T>
+struct DecodePairs;
+
+template <>
+struct DecodePairs<E4m3> {
+  static constexpr int kSteps = 4;
+  static constexpr int64_t At(int64_t k) { return k * kGroup; }
+  HWY_INLINE explicit DecodePairs(bool nans) : codes(nans) {}
+  HWY_INLINE void operator()(const E4m3* p, VF (&w)[2][kV]) const {
+    const auto code = hn::LoadU(Decode<E4m3>::D8(), reinterpret_cast<const uint8_t*>(p));
+    hn::Vec<DU> k01, k23;
+    codes.ToPairs(code, k01, k23);
+    if (codes.NeedsMending(code)) {
+      k01 = Mended(k01);
+      k23 = Mended(k23);
+    }
+    w[0][0] = hn::BitCast(DF(), k01);
+    w[1][0] = hn::BitCast(DF(), k23);
+  }
+  static HWY_INLINE hn::Vec<DU> Mended(hn::Vec<DU> pair) {
+    const auto even = hn::BitCast(DU(), Decode<E4m3>::Mend(Decode<E4m3>::Even(pair)));
+    const auto odd = hn::BitCast(DU(), Decode<E4m3>::Mend(Decode<E4m3>::Odd(pair)));
+    return hn::Or(hn::ShiftRight<16>(even), hn::And(odd, hn::Set(DU(), 0xffff0000u)));
+  }
+  Decode<E4m3> codes;
+};
+
+// [k][16]: two columns make a vector, whose elements are brought side by side.
+template <>
+struct DecodePairs<Bf16> {
+  static constexpr int kSteps = 2;
+  static constexpr int64_t At(int64_t k) { return k * kGroup; }
+  HWY_INLINE explicit DecodePairs(bool) {
+    alignas(64) uint16_t order[32];
+    for (uint16_t i = 0; i < 32; ++i) order[i] = static_cast<uint16_t>(i / 2 + i % 2 * 16);
+    side_by_side = _mm512_load_si512(order);
+  }
+  HWY_INLINE void operator()(const Bf16* p, VF (&w)[1][kV]) const {
+    w[0][0] = VF{_mm512_castsi512_ps(_mm512_permutexvar_epi16(side_by_side, _mm512_loadu_si512(p)))};
+  }
+  __m512i side_by_side;
+};
+
+template <>
+struct DecodePairs<Pair> {
+  static constexpr int kSteps = 2;
+  static constexpr int64_t At(int64_t k) { return k / 2 * kGroup; }
+  HWY_INLINE explicit DecodePairs(bool) {}
+  HWY_INLINE void operator()(const Pair* p, VF (&w)[1][kV]) const {
+    w[0][0] = hn::BitCast(DF(), hn::Load(DU(), &p->bits));
+  }
 };
 
 #endif

@@ -211,16 +211,20 @@ HWY_INLINE const T* FindBlock(const Blocks& blocks, const GroupRef& group, int64
   }
 }
 
-template <typename T>
-void DecodeBlock(const T* from, int64_t columns, bool nans, int64_t ahead, float* to) {
-  const Decode<T> decode(nans);
-  constexpr int kSteps = Decode<T>::kSteps;
+// A block, decoded once for many rows.
+template <class Decoder, typename T, typename Decoded>
+void DecodeBlock(const T* from, int64_t columns, bool nans, int64_t ahead, Decoded* to) {
+  const Decoder decode(nans);
+  constexpr int kSteps = Decoder::kSteps;
+  constexpr int kParts = std::is_same_v<Decoded, float> ? kSteps : kSteps / 2;
+  float* out = reinterpret_cast<float*>(to);
   for (int64_t k = 0; k < columns; k += kSteps) {
-    VF w[kSteps][kV];
-    decode(from + k * kGroup, w);
-    PrefetchFar(from + k * kGroup, ahead);
-    for (int s = 0; s < kSteps; ++s)
-      for (int v = 0; v < kV; ++v) hn::Store(w[s][v], DF(), to + (k + s) * kGroup + v * kLanes);
+    VF w[kParts][kV];
+    decode(from + Decoder::At(k), w);
+    PrefetchFar(from + Decoder::At(k), ahead);
+    for (int s = 0; s < kParts; ++s)
+      for (int v = 0; v < kV; ++v) hn::Store(w[s][v], DF(), out + s * kGroup + v * kLanes);
+    out += kParts * kGroup;
   }
 }
 

@@ -33,11 +33,44 @@ inline constexpr int kFewGroups = kWide ? 4 : (kV == 2 || kManyRegisters ? 2 : 1
 inline constexpr int kManyGroups = kWide ? 2 : 1;
 inline constexpr int kTileRows = kWide ? 12 : (kV == 2 || kManyRegisters ? 6 : 2);
 
+// Two ways to multiply. F32: x and w widened, one column at a time. Pairs: x and w in bf16, two columns at a
+// time with vdpbf16ps, for CPUs where that is faster; subnormal bf16 and sums count as zero in it.
+struct F32 {
+  using X = float;
+  using Decoded = float;  // of a block that many rows share: [k][16]
+  template <typename T>
+  using Decoder = Decode<T>;
+  static constexpr int kColumns = 1;
+  static HWY_INLINE VF Broadcast(const X* x) { return hn::Set(DF(), *x); }
+  static HWY_INLINE VF MulAdd(VF w, VF x, VF sum) { return hn::MulAdd(w, x, sum); }
+};
+
+#if HWY_TARGET == HWY_AVX3_DL
+struct Pairs {
+  using X = Bf16;
+  using Decoded = Pair;  // [k / 2][16]
+  template <typename T>
+  using Decoder = DecodePairs<T>;
+  static constexpr int kColumns = 2;
+  static HWY_INLINE VF Broadcast(const X* x) {
+    uint32_t pair;
+    std::memcpy(&pair, x, sizeof pair);
+    return hn::BitCast(DF(), hn::Set(DU(), pair));
+  }
+  // As assembly, since the target that this is compiled for does not name the instruction.
+  static HWY_INLINE VF MulAdd(VF w, VF x, VF sum) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(w.raw), "v"(x.raw));
+    return sum;
+  }
+};
+#endif
+
 // One block of kM rows of x and kG groups. Rows and groups that the call does not have repeat its last one;
 // they are computed and not stored.
+template <typename X>
 struct TileCall {
   int64_t columns;  // of the block, padded
-  const float* x[12];
+  const X* x[12];
   const float* scale[kMaxGroups];  // 16 each, the factor multiplied in
   const float* x_scale[12];        // one number each; null without
   float* sum[12];                  // += part * scale; [groups][16]
@@ -46,39 +79,43 @@ struct TileCall {
   bool nans;  // of E4M3 codes
 };
 
-template <int kM, int kG, typename T>
-HWY_INLINE void MultiplyTile(const TileCall& call, const T* const* w) {
+template <class Mode, int kM, int kG, typename T>
+HWY_INLINE void MultiplyTile(const TileCall<typename Mode::X>& call, const T* const* w) {
+  using Decoder = typename Mode::template Decoder<T>;
+  constexpr int kSteps = Decoder::kSteps, kParts = kSteps / Mode::kColumns;
   const DF d;
-  const Decode<T> decode(call.nans);
-  constexpr int kSteps = Decode<T>::kSteps;
+  const Decoder decode(call.nans);
   VF part[kM][kG][kV];
   for (int m = 0; m < kM; ++m)
     for (int g = 0; g < kG; ++g)
       for (int v = 0; v < kV; ++v) part[m][g][v] = hn::Zero(d);
 
-  const float* x[kM];
+  const typename Mode::X* x[kM];
   for (int m = 0; m < kM; ++m) x[m] = call.x[m];
   for (int64_t k = 0; k < call.columns; k += kSteps) {
-    if constexpr (std::is_same_v<T, float>) {  // each x serves all groups: loads would be the limit
-      VF wk[kG][kSteps][kV];
-      for (int g = 0; g < kG; ++g) decode(w[g] + k * kGroup, wk[g]);
-      for (int s = 0; s < kSteps; ++s) {
+    if constexpr (std::is_same_v<T, typename Mode::Decoded>) {
+      // Each x serves all groups: loads would be the limit.
+      VF wk[kG][kParts][kV];
+      for (int g = 0; g < kG; ++g) decode(w[g] + Decoder::At(k), wk[g]);
+      for (int s = 0; s < kParts; ++s) {
         for (int m = 0; m < kM; ++m) {
-          const VF xk = hn::Set(d, x[m][k + s]);
+          const VF xk = Mode::Broadcast(x[m] + k + s * Mode::kColumns);
           for (int g = 0; g < kG; ++g)
-            for (int v = 0; v < kV; ++v) part[m][g][v] = hn::MulAdd(wk[g][s][v], xk, part[m][g][v]);
+            for (int v = 0; v < kV; ++v) part[m][g][v] = Mode::MulAdd(wk[g][s][v], xk, part[m][g][v]);
         }
       }
-    } else {       // one group after the other: decoding takes registers, and its time covers the loads
-      QIAO_UNROLL  // or the accumulators go through memory
-          for (int g = 0; g < kG; ++g) {
-        VF wk[kSteps][kV];
-        decode(w[g] + k * kGroup, wk);
-        PrefetchFar(w[g] + k * kGroup, call.ahead[g]);
-        for (int s = 0; s < kSteps; ++s) {
+    } else {
+      // One group after the other: decoding takes registers, and its time covers the loads. Not unrolled, the
+      // accumulators would go through memory.
+      QIAO_UNROLL
+      for (int g = 0; g < kG; ++g) {
+        VF wk[kParts][kV];
+        decode(w[g] + Decoder::At(k), wk);
+        PrefetchFar(w[g] + Decoder::At(k), call.ahead[g]);
+        for (int s = 0; s < kParts; ++s) {
           for (int m = 0; m < kM; ++m) {
-            const VF xk = hn::Set(d, x[m][k + s]);
-            for (int v = 0; v < kV; ++v) part[m][g][v] = hn::MulAdd(wk[s][v], xk, part[m][g][v]);
+            const VF xk = Mode::Broadcast(x[m] + k + s * Mode::kColumns);
+            for (int v = 0; v < kV; ++v) part[m][g][v] = Mode::MulAdd(wk[s][v], xk, part[m][g][v]);
           }
         }
       }

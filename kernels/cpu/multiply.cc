@@ -25,6 +25,9 @@ namespace qiao::kernels::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
+template <int kValue>
+inline constexpr std::integral_constant<int, kValue> kInt{};
+
 // The scales of block b of a group, 16 floats, times what multiplies every sum.
 HWY_INLINE void BlockScales(const Blocks& blocks, const GroupRef& group, int64_t b, float factor, float* to) {
   const DF d;
@@ -42,13 +45,13 @@ HWY_INLINE void BlockScales(const Blocks& blocks, const GroupRef& group, int64_t
 }
 
 // All tiles of kM x kG that cover `rows` rows from `first` on and the call's groups.
-template <int kM, int kG, typename T>
+template <class Mode, int kM, int kG, typename T>
 HWY_INLINE void Tiles(const MultiplyCall& call, int64_t b, int64_t first, int64_t rows, const T* const* w,
                       const int64_t* ahead, const float* scale, bool nans) {
   const Blocks& blocks = *call.blocks;
   const int64_t columns = blocks.Padded(b), width = call.groups * kGroup;
-  const float* x = call.x + b * blocks.padded_block * call.rows;
-  TileCall tile;
+  const auto* x = reinterpret_cast<const typename Mode::X*>(call.x) + b * blocks.padded_block * call.rows;
+  TileCall<typename Mode::X> tile;
   tile.columns = columns;
   tile.rows = static_cast<int>(rows);
   tile.nans = nans;
@@ -67,66 +70,70 @@ HWY_INLINE void Tiles(const MultiplyCall& call, int64_t b, int64_t first, int64_
       tile.scale[g] = scale + at * kGroup;
     }
     for (int m = 0; m < kM; ++m) tile.sum[m] = call.sum + (first + m) * width + g0 * kGroup;
-    MultiplyTile<kM, kG, T>(tile, from);
+    MultiplyTile<Mode, kM, kG, T>(tile, from);
   }
 }
 
-template <typename T>
+template <class Mode, typename T>
 void FewRows(const MultiplyCall& call, int64_t b, const T* const* w, const int64_t* ahead, const float* scale,
              bool nans) {
-  if (call.rows == 1) return Tiles<1, kFewGroups, T>(call, b, 0, 1, w, ahead, scale, nans);
-  if (call.rows == 2) return Tiles < 2, kWide ? 2 : kFewGroups, T > (call, b, 0, 2, w, ahead, scale, nans);
+  const auto tiles = [&](auto m, auto g, int64_t first, int64_t rows)
+                         HWY_ATTR { Tiles<Mode, m(), g(), T>(call, b, first, rows, w, ahead, scale, nans); };
+  if (call.rows == 1) return tiles(kInt<1>, kInt<kFewGroups>, 0, 1);
+  if (call.rows == 2) return tiles(kInt<2>, kInt < kWide ? 2 : kFewGroups >, 0, 2);
   if constexpr (kFewRows > 4) {
-    if (call.rows > 4) return Tiles<kFewRows, 1, T>(call, b, 0, call.rows, w, ahead, scale, nans);
+    if (call.rows > 4) return tiles(kInt<kFewRows>, kInt<1>, 0, call.rows);
   }
   if constexpr (kWide) {
-    Tiles<4, 2, T>(call, b, 0, call.rows, w, ahead, scale, nans);
+    tiles(kInt<4>, kInt<2>, 0, call.rows);
   } else if constexpr (kV == 2 || kManyRegisters) {
-    Tiles<4, 1, T>(call, b, 0, call.rows, w, ahead, scale, nans);
+    tiles(kInt<4>, kInt<1>, 0, call.rows);
   } else {
     for (int64_t m = 0; m < call.rows; m += 2)
-      Tiles<2, 1, T>(call, b, m, std::min<int64_t>(2, call.rows - m), w, ahead, scale, nans);
+      tiles(kInt<2>, kInt<1>, m, std::min<int64_t>(2, call.rows - m));
   }
 }
 
-// Decoded blocks lie in the first-level cache.
-constexpr int64_t kNothingAhead[kMaxGroups] = {};
-
-void ManyRows(const MultiplyCall& call, int64_t b, const float* const* w, const float* scale) {
+template <class Mode>
+void ManyRows(const MultiplyCall& call, int64_t b, const typename Mode::Decoded* const* w,
+              const float* scale) {
+  constexpr int64_t kNothingAhead[kMaxGroups] = {};  // decoded blocks lie in the first-level cache
+  const auto tiles = [&](auto m, int64_t first, int64_t rows) HWY_ATTR {
+    Tiles<Mode, m(), kManyGroups, typename Mode::Decoded>(call, b, first, rows, w, kNothingAhead, scale,
+                                                          false);
+  };
   int64_t m = 0;
-  for (; m + kTileRows <= call.rows; m += kTileRows)
-    Tiles<kTileRows, kManyGroups, float>(call, b, m, kTileRows, w, kNothingAhead, scale, false);
+  for (; m + kTileRows <= call.rows; m += kTileRows) tiles(kInt<kTileRows>, m, kTileRows);
   const int64_t rest = call.rows - m;
   if (rest == 0) return;
   if constexpr (kTileRows > 8) {
-    if (rest > 8)
-      return Tiles<kTileRows, kManyGroups, float>(call, b, m, rest, w, kNothingAhead, scale, false);
-    if (rest > 4) return Tiles<8, kManyGroups, float>(call, b, m, rest, w, kNothingAhead, scale, false);
+    if (rest > 8) return tiles(kInt<kTileRows>, m, rest);
+    if (rest > 4) return tiles(kInt<8>, m, rest);
   } else if constexpr (kTileRows > 4) {
-    if (rest > 4)
-      return Tiles<kTileRows, kManyGroups, float>(call, b, m, rest, w, kNothingAhead, scale, false);
+    if (rest > 4) return tiles(kInt<kTileRows>, m, rest);
   }
   if constexpr (kTileRows > 2) {
-    if (rest > 2) return Tiles<4, kManyGroups, float>(call, b, m, rest, w, kNothingAhead, scale, false);
+    if (rest > 2) return tiles(kInt<4>, m, rest);
   }
-  if (rest == 2) return Tiles<2, kManyGroups, float>(call, b, m, 2, w, kNothingAhead, scale, false);
-  Tiles<1, kManyGroups, float>(call, b, m, 1, w, kNothingAhead, scale, false);
+  if (rest == 2) return tiles(kInt<2>, m, 2);
+  tiles(kInt<1>, m, 1);
 }
 
 static_assert(kMultiplyScratch >= kMaxGroups * kMaxBlock * kGroup * 2 * sizeof(float));
 
-// [block][rows][padded columns]
-template <typename T>
+// x is [block][rows][padded columns].
+template <class Mode, typename T>
 void MultiplyAs(const MultiplyCall& call) {
   const Blocks& blocks = *call.blocks;
   std::memset(call.sum, 0, static_cast<size_t>(call.rows * call.groups * kGroup) * sizeof(float));
   T* raw = reinterpret_cast<T*>(call.scratch);
-  float* decoded = reinterpret_cast<float*>(call.scratch + kMultiplyScratch / 2);
+  using Decoded = typename Mode::Decoded;
+  auto* decoded = reinterpret_cast<Decoded*>(call.scratch + kMultiplyScratch / 2);
   HWY_ALIGN float scale[kMaxGroups * kGroup];
   const float factor = call.factor * kLeftOver<T>;
   for (int64_t b = 0; b < blocks.count; ++b) {
     const T* w[kMaxGroups];
-    const float* wide[kMaxGroups];
+    const Decoded* wide[kMaxGroups];
     int64_t ahead[kMaxGroups];
     bool nans = false;
     for (int g = 0; g < call.groups; ++g) {
@@ -138,23 +145,25 @@ void MultiplyAs(const MultiplyCall& call) {
       BlockScales(blocks, call.group[g], b, factor, scale + g * kGroup);
     }
     if (call.rows <= kFewRows) {
-      FewRows(call, b, w, ahead, scale, nans);
+      FewRows<Mode>(call, b, w, ahead, scale, nans);
       continue;
     }
     for (int g = 0; g < call.groups; ++g) {
-      if constexpr (std::is_same_v<T, float>) {
+      if constexpr (std::is_same_v<T, Decoded>) {
         wide[g] = w[g];
       } else {
         wide[g] = decoded + g * kMaxBlock * kGroup;
-        DecodeBlock(w[g], blocks.Padded(b), nans, ahead[g], decoded + g * kMaxBlock * kGroup);
+        DecodeBlock<typename Mode::template Decoder<T>>(w[g], blocks.Padded(b), nans, ahead[g],
+                                                        decoded + g * kMaxBlock * kGroup);
       }
     }
-    ManyRows(call, b, wide, scale);
+    ManyRows<Mode>(call, b, wide, scale);
   }
 }
 
-template <typename T>
+template <class Mode, typename T>
 void PackRows(const PackCall& call) {
+  using X = typename Mode::X;
   const Blocks& blocks = *call.blocks;
   for (int64_t r = call.begin; r < call.end; ++r) {
     const int64_t row = call.index ? call.index[r] : r;
@@ -162,21 +171,21 @@ void PackRows(const PackCall& call) {
     for (int64_t b = 0; b < blocks.count; ++b) {
       const int64_t length = blocks.Length(b), padded = blocks.Padded(b);
       const T* p = from + b * blocks.block;
-      float* to = call.out + b * blocks.padded_block * call.rows + r * padded;
+      X* to = reinterpret_cast<X*>(call.out) + b * blocks.padded_block * call.rows + r * padded;
       int64_t k = 0;
       for (; k + 2 * kLanes <= length; k += 2 * kLanes) {
         VF low, high;
         LoadPair(p + k, low, high);
-        hn::StoreU(low, DF(), to + k);
-        hn::StoreU(high, DF(), to + k + kLanes);
+        Store(low, to + k);
+        Store(high, to + k + kLanes);
       }
       if (k < padded) {
         VF low, high;
         LoadPairN(p + k, length - k, low, high);
-        HWY_ALIGN float rest[2 * kLanes];
-        hn::Store(low, DF(), rest);
-        hn::Store(high, DF(), rest + kLanes);
-        for (; k < padded; ++k) to[k] = rest[k - length / (2 * kLanes) * (2 * kLanes)];
+        HWY_ALIGN X rest[2 * kLanes];
+        Store(low, rest);
+        Store(high, rest + kLanes);
+        std::memcpy(to + k, rest, static_cast<size_t>(padded - k) * sizeof(X));
       }
       if (call.scale)
         call.out_scale[b * call.rows + r] = call.scale[row * call.scale_stride + b / blocks.per_scale];
@@ -221,26 +230,27 @@ HWY_INLINE void SwiGluAs(const float* gate, const float* up, int64_t n, Y* y) {
 void Multiply(const MultiplyCall& call) {
   switch (call.dtype) {
     case QIAO_BF16:
-      return MultiplyAs<Bf16>(call);
+      return MultiplyAs<F32, Bf16>(call);
     case QIAO_F16:
-      return MultiplyAs<F16>(call);
+      return MultiplyAs<F32, F16>(call);
     case QIAO_F8E4M3:
-      return MultiplyAs<E4m3>(call);
+      return MultiplyAs<F32, E4m3>(call);
     case QIAO_F8E5M2:
-      return MultiplyAs<E5m2>(call);
+      return MultiplyAs<F32, E5m2>(call);
     default:
-      return MultiplyAs<float>(call);
+      return MultiplyAs<F32, float>(call);
   }
 }
 
+template <class Mode>
 void Pack(const PackCall& call) {
   switch (call.dtype) {
     case QIAO_BF16:
-      return PackRows<Bf16>(call);
+      return PackRows<Mode, Bf16>(call);
     case QIAO_F8E4M3:
-      return PackRows<E4m3>(call);
+      return PackRows<Mode, E4m3>(call);
     default:
-      return PackRows<float>(call);
+      return PackRows<Mode, float>(call);
   }
 }
 
@@ -294,7 +304,7 @@ const Products* Table() {
                                    .many_groups = kManyGroups,
                                    .row_tile = kTileRows,
                                    .row_block = 120,
-                                   .pack = Pack,
+                                   .pack = Pack<F32>,
                                    .multiply = Multiply,
                                    .finish = Finish,
                                    .swiglu = SwiGluRow,
@@ -303,6 +313,23 @@ const Products* Table() {
   return &kTable;
 }
 
+#if HWY_TARGET == HWY_AVX3_DL
+void MultiplyPairs(const MultiplyCall& call) {
+  call.dtype == QIAO_BF16 ? MultiplyAs<Pairs, Bf16>(call) : MultiplyAs<Pairs, E4m3>(call);
+}
+const Products* PairsTable() {
+  static const Products table = [] {
+    Products t = *Table();
+    t.pack = Pack<Pairs>;
+    t.multiply = MultiplyPairs;
+    return t;
+  }();
+  return &table;
+}
+#else
+const Products* PairsTable() { return Table(); }
+#endif
+
 }  // namespace HWY_NAMESPACE
 }  // namespace qiao::kernels::cpu
 HWY_AFTER_NAMESPACE();
@@ -310,12 +337,23 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace qiao::kernels::cpu {
 
+namespace {
+
+// Operands that are bf16, or become it exactly.
+bool PairsTake(uint32_t x, const qiao_tensor& w) {
+  return x != QIAO_F32 && (w.dtype == QIAO_BF16 || w.dtype == QIAO_F8E4M3);
+}
+
+}  // namespace
+
 HWY_EXPORT(Table);
+HWY_EXPORT(PairsTable);
 const Products& ProductsFor(Isa isa) { return *ChooseFrom(HWY_DISPATCH_TABLE(Table), isa)(); }
 
 const Products& ProductsFor(Isa isa, uint32_t x, const qiao_tensor& w, const Blocks& blocks,
                             bool transposed) {
   if (isa == Isa::kAmx && AmxTakes(x, w, blocks, transposed)) return AmxProducts();
+  if (isa == Isa::kAvx512Bf16 && PairsTake(x, w)) return *ChooseFrom(HWY_DISPATCH_TABLE(PairsTable), isa)();
   return ProductsFor(isa);
 }
 
