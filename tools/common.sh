@@ -1,4 +1,4 @@
-# Sourced by tools/start and tools/test: packages, configuring, building. Bash 5; no python.
+# Sourced by the scripts beside it: packages, configuring, building. Bash 5; no python.
 #
 # A phase prints one line with the time it took and writes what its command said to a log; when it fails, the log's
 # tail is printed and where the whole of it is. On a terminal the running phase shows how far it is.
@@ -96,6 +96,16 @@ install_missing() {
       --no-install-recommends "$@"
 }
 
+# Sets SUDO to what must stand before an installing command; ends the script, naming the command $1 for root, where this
+# user may not install.
+allow_installing() {
+  SUDO=
+  ((EUID == 0)) && return
+  command -v sudo >/dev/null || fail "packages are missing and this user may not install them. As root: $1"
+  SUDO=sudo
+  sudo -v || fail "packages are missing. As root: $1"
+}
+
 # Installs what is missing, on Debian and what descends from it; elsewhere CMake says what it does not find.
 ensure_packages() {
   if ! command -v dpkg-query >/dev/null; then
@@ -109,13 +119,7 @@ ensure_packages() {
   [[ -z $missing ]] && return
   # shellcheck disable=SC2086
   set -- $missing
-  SUDO=
-  if ((EUID != 0)); then
-    command -v sudo >/dev/null ||
-      fail "packages are missing and this user may not install them. As root: apt-get install $*"
-    SUDO=sudo
-    sudo -v || fail "packages are missing. As root: apt-get install $*"
-  fi
+  allow_installing "apt-get install $*"
   printf 'installing   %s\n' "$*" >&2
   phase packages "$BUILD/logs/packages.log" install_missing "$@"
 }

@@ -30,6 +30,12 @@ bool AmxForTests::RunsTheRest() {
   return std::count(isas.begin(), isas.end(), Isa::kAvx512Bf16) > 0;
 }
 
+std::vector<Isa> AmxForTests::Isas() {
+  std::vector<Isa> isas = SupportedIsas();
+  if (RunsTheRest() && isas.front() != Isa::kAmx) isas.insert(isas.begin(), Isa::kAmx);
+  return isas;
+}
+
 #if defined(__x86_64__) && defined(__linux__)
 
 namespace {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "kernels/cpu/isa.h"
 
@@ -27,6 +28,9 @@ class AmxForTests {
   static uint64_t Emulated();
   // Whether this machine runs the rest of a kernel for Isa::kAmx: AVX-512 up to VBMI and BF16.
   static bool RunsTheRest();
+  // What kernels can be tested with while one of these lives: SupportedIsas() and, where the rest of it runs,
+  // kAmx. Highest first.
+  static std::vector<Isa> Isas();
 };
 
 }  // namespace qiao::kernels::cpu

@@ -51,6 +51,12 @@ class AmxMultiply : public testing::Test {
   AmxForTests amx_;
 };
 
+TEST_F(AmxMultiply, BelongsToTheTestedSets) {
+  const std::vector<Isa> isas = AmxForTests::Isas();
+  EXPECT_EQ(isas.front(), Isa::kAmx);
+  EXPECT_EQ(std::count(isas.begin(), isas.end(), Isa::kAmx), 1);
+}
+
 // ---- bf16
 
 struct Shape {

@@ -45,7 +45,10 @@ TEST_P(LibraryGemm, AgreesWithTheDefinition) {
     TestCall got = MakeCall(s), want = MakeCall(s);
     ASSERT_TRUE(LibraryLinear::Takes(got.Describe()));
     const auto linear = LibraryLinear::Prepare(library, got.Describe(), threads, &why);
-    ASSERT_NE(linear, nullptr) << why;
+    // On x86 oneDNN multiplies bf16 from AVX-512 upwards; elsewhere the backend goes on with its own kernel.
+    const bool has = s.dtype == QIAO_F32 || BestIsa() >= Isa::kAvx512;
+    ASSERT_EQ(linear != nullptr, has) << why;
+    if (!has) return;
     got.RunWith(linear->workspace_bytes(),
                 [&](const KernelCall& call) { EXPECT_TRUE(linear->Run(call, pool)); });
     want.RunReference();

@@ -46,9 +46,9 @@ std::vector<std::string> InstructionSets() {
   const std::set<std::string> have{std::istream_iterator<std::string>(words), {}};
   std::vector<std::string> known;
   for (const char* name :
-       {"avx",      "avx2",        "fma",         "f16c",        "avx512f",  "avx512bw", "avx512dq",
-        "avx512vl", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni", "amx_tile", "amx_bf16",
-        "amx_int8", "asimd",       "sve",         "sve2",        "bf16",     "i8mm"}) {
+       {"avx",      "avx2",       "fma",         "f16c",        "avx512f",     "avx512bw", "avx512dq",
+        "avx512vl", "avx512vbmi", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni", "amx_tile",
+        "amx_bf16", "amx_int8",   "asimd",       "sve",         "sve2",        "bf16",     "i8mm"}) {
     if (have.count(name) > 0) known.emplace_back(name);
   }
   return known;
