@@ -2,6 +2,9 @@
 // in a model that is larger than the caches. GB/s counts weight (or cache) bytes once a launch.
 #include <benchmark/benchmark.h>
 #include <qiao/ops.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include <algorithm>
 #include <cstdint>
@@ -103,43 +106,71 @@ void Linear(benchmark::State& state, uint32_t dtype) {
 BENCHMARK_CAPTURE(Linear, f8, QIAO_F8E4M3)->Arg(1)->Arg(8)->Arg(128)->UseRealTime();
 BENCHMARK_CAPTURE(Linear, bf16, QIAO_BF16)->Arg(1)->Arg(8)->Arg(128)->UseRealTime();
 
-// One sequence of 4096 tokens, bf16 cache of 512 + 64 numbers a token, 16 heads.
+// Memory as the CPU backend allocates it.
+using Memory = std::unique_ptr<void, decltype(&std::free)>;
+Memory Allocate(uint64_t bytes) {
+  constexpr uint64_t kHugePage = 2 << 20;
+  const uint64_t size = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  Memory memory(std::aligned_alloc(kHugePage, size), std::free);
+#if defined(__linux__)
+  (void)::madvise(memory.get(), size, MADV_HUGEPAGE);
+#endif
+  return memory;
+}
+
+// `seqs` sequences of `rows` new tokens each after `depth` others, bf16 cache of 512 + 64 numbers a token.
+// The caches of enough layers are rotated through that they come from memory.
 void LatentAttention(benchmark::State& state) {
-  const int64_t rows = state.range(0), heads = 16, latent = 512, rope = 64, context = 4096, page = 64;
-  const int64_t layer = context * (latent + rope) * 2, layers = kRotated / layer, pages = context / page;
-  static const std::vector<uint8_t> cache = Noise(kRotated);
-  qiao_tensor tensors[9] = {Tensor(QIAO_BF16, {rows, heads, latent}),
-                            Tensor(QIAO_BF16, {rows, heads, rope}),
-                            Tensor(QIAO_BF16, {pages, page, latent}),
-                            Tensor(QIAO_BF16, {pages, page, rope}),
-                            Tensor(QIAO_I32, {2}),
-                            Tensor(QIAO_I32, {1}),
-                            Tensor(QIAO_I32, {1, pages}),
-                            {},
-                            Tensor(QIAO_BF16, {rows, heads, latent})};
-  std::vector<uint16_t> q(static_cast<size_t>(rows * heads * latent), 0x3c00), o(q.size());
-  std::vector<int32_t> table(static_cast<size_t>(pages));
+  const int64_t seqs = state.range(0), rows = state.range(1), depth = state.range(2), heads = state.range(3);
+  const int64_t latent = 512, rope = 64, page = 64, context = depth + rows, t = seqs * rows;
+  const int64_t width = (context + page - 1) / page, pages = seqs * width;
+  const int64_t layer = pages * page * (latent + rope) * 2, layers = kRotated / layer;
+  static const Memory cache = [] {
+    Memory m = Allocate(kRotated);
+    std::ranges::copy(Noise(kRotated), static_cast<uint8_t*>(m.get()));
+    return m;
+  }();
+  const qiao_tensor tensors[9] = {Tensor(QIAO_BF16, {t, heads, latent}),
+                                  Tensor(QIAO_BF16, {t, heads, rope}),
+                                  Tensor(QIAO_BF16, {pages, page, latent}),
+                                  Tensor(QIAO_BF16, {pages, page, rope}),
+                                  Tensor(QIAO_I32, {seqs + 1}),
+                                  Tensor(QIAO_I32, {seqs}),
+                                  Tensor(QIAO_I32, {seqs, width}),
+                                  {},
+                                  Tensor(QIAO_BF16, {t, heads, latent})};
+  std::vector<uint16_t> q(static_cast<size_t>(t * heads * latent), 0x3c00), o(q.size());
+  std::vector<int32_t> table(static_cast<size_t>(pages)), q_start, kv_len;
   for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int32_t>(i);
-  int32_t q_start[2] = {0, static_cast<int32_t>(rows)}, kv_len[1] = {static_cast<int32_t>(context)};
+  for (int64_t s = 0; s <= seqs; ++s) q_start.push_back(static_cast<int32_t>(s * rows));
+  kv_len.assign(static_cast<size_t>(seqs), static_cast<int32_t>(context));
   const qiao_latent_attention_params params{sizeof params, 0.05f};
   const qiao_op_call call{sizeof call, QIAO_OP_LATENT_ATTENTION, &params, 9, tensors};
   const OpKernel& op = *FindKernel(QIAO_OP_LATENT_ATTENTION);
   const Kernel kernel = op.select(BenchIsa());
-  const uint64_t size = op.workspace(call, Pool().size());
-  std::unique_ptr<void, decltype(&std::free)> workspace(std::aligned_alloc(64, (size + 63) / 64 * 64),
-                                                        std::free);
+  const Memory workspace = Allocate(op.workspace(call, Pool().size()));
   int64_t i = 0;
   for (auto _ : state) {
-    auto* base = const_cast<uint8_t*>(cache.data()) + i++ % layers * layer;
-    void* pointers[9] = {q.data(),     q.data(), base,    base + context * latent * 2, q_start, kv_len,
-                         table.data(), nullptr,  o.data()};
+    auto* base = static_cast<uint8_t*>(cache.get()) + i++ % layers * layer;
+    void* pointers[9] = {q.data(),       q.data(),      base,         base + pages * page * latent * 2,
+                         q_start.data(), kv_len.data(), table.data(), nullptr,
+                         o.data()};
     kernel({&params, tensors, pointers, nullptr, workspace.get()}, Pool());
     benchmark::DoNotOptimize(o.data());
   }
-  Report(state, 2.0 * static_cast<double>(rows * heads * context * (2 * latent + rope)),
-         static_cast<double>(layer));
+  const double seen = static_cast<double>(t * depth + seqs * rows * (rows + 1) / 2);
+  Report(state, 2.0 * static_cast<double>(heads * (2 * latent + rope)) * seen,
+         static_cast<double>(seqs * context * (latent + rope) * 2));
 }
-BENCHMARK(LatentAttention)->Arg(1)->Arg(8)->UseRealTime();
+BENCHMARK(LatentAttention)
+    ->ArgNames({"seqs", "rows", "depth", "heads"})
+    ->ArgsProduct({{1}, {1}, {0, 127, 1024, 4096, 16384}, {16}})  // decode
+    ->ArgsProduct({{8, 32}, {1}, {1024}, {16}})
+    ->ArgsProduct({{1}, {1}, {4096}, {128}})
+    ->ArgsProduct({{1}, {3}, {4096}, {16}})  // with tokens of a draft
+    ->ArgsProduct({{1}, {512}, {0, 4096}, {16}})
+    ->MeasureProcessCPUTime()
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace qiao::kernels::cpu
