@@ -24,6 +24,7 @@
 #include "backends/cpu/weights.h"
 #include "kernels/cpu/kernel.h"
 #include "kernels/cpu/library_gemm.h"
+#include "kernels/cpu/limits.h"
 #include "kernels/cpu/support.h"
 #include "runtime/base/threads.h"
 
@@ -34,6 +35,7 @@ using namespace qiao::plugin;
 using kernels::cpu::Isa;
 
 constexpr uint64_t kHugePage = 2 << 20;
+constexpr uint64_t kStreamBytes = uint64_t{4} << 30;  // more than any CPU's caches
 
 class CpuKernel : public Kernel {
  public:
@@ -196,6 +198,26 @@ class CpuDevice : public HostDevice {
     text += "\nhuge pages: ";
     text += huge.empty() ? "unknown to this kernel" : "transparent, " + huge;
     SetText(properties.description, text);
+    return Ok();
+  }
+
+  // The machine's limits, whatever instruction set the kernels are capped to. Reads go over 4 GiB, or over
+  // half of what is free.
+  Status MeasureLimits(uint64_t stream_bytes, qiao_device_limits& limits) override {
+    if (stream_bytes == 0) {
+      const uint64_t free = ReadMemory().free;
+      stream_bytes = free == 0 ? kStreamBytes : std::min(kStreamBytes, free / 2);
+    }
+    QIAO_PLUGIN_RETURN_IF_ERROR(host().Reserve(stream_bytes));
+    const kernels::cpu::Limits measured = kernels::cpu::MeasureLimits(stream_bytes, pool_);
+    host().Release(stream_bytes);
+    limits.threads = static_cast<uint32_t>(pool_.size());
+    limits.read_bytes_per_s = measured.read.per_second;
+    limits.flops_f32 = measured.f32.per_second;
+    limits.flops_bf16 = measured.bf16.per_second;
+    limits.ops_i8 = measured.i8.per_second;
+    SetText(limits.how, "reads: " + measured.read.how + "\nf32: " + measured.f32.how +
+                            "\nbf16: " + measured.bf16.how + "\nint8: " + measured.i8.how);
     return Ok();
   }
 

@@ -11,6 +11,7 @@
 #include "runtime/engine/parameter_count.h"
 #include "runtime/engine/runner.h"
 #include "runtime/engine/sampler.h"
+#include "runtime/program/launch_cost.h"
 #include "runtime/text/detokenizer.h"
 
 namespace qiao {
@@ -66,6 +67,32 @@ engine::SamplingOptions ToInternal(const SamplingParams& p) {
   o.seed = p.seed;
   return o;
 }
+
+// Launches as reports for GenerateRequest::on_operation.
+class OperationObserver : public program::StepObserver {
+ public:
+  explicit OperationObserver(const std::function<void(const OperationReport&)>& report) : report_(report) {}
+  // What a step gets: nothing where nobody listens.
+  program::StepObserver* get() { return report_ ? this : nullptr; }
+  bool prefill = true;
+
+  absl::Status OnLaunch(const program::LaunchEvent& event) override {
+    QIAO_ASSIGN_OR_RETURN(const program::LaunchCost cost, program::CostOf(event));
+    const std::string kernel = event.plan->kernel();
+    report_({.prefill = prefill,
+             .operation = ops::OpName(event.call->op),
+             .node = event.node->name,
+             .kernel = kernel,
+             .seconds = event.seconds,
+             .flops = cost.cost.flops,
+             .bytes = cost.cost.bytes,
+             .arithmetic = program::Name(cost.arithmetic)});
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::function<void(const OperationReport&)>& report_;
+};
 
 }  // namespace
 
@@ -137,11 +164,14 @@ absl::StatusOr<GenerateResult> Engine::Impl::Generate(const GenerateRequest& req
   const std::vector<int32_t> ends = request.ignore_end ? std::vector<int32_t>() : folder->EndOfText();
 
   const Clock::time_point start = Clock::now();
-  const absl::Status prefill = runner->Prefill(sequence, history, [&](int64_t) -> absl::Status {
+  OperationObserver observer(request.on_operation);
+  const auto progress = [&](int64_t) -> absl::Status {
     if (request.prefill_progress) request.prefill_progress(sequence.length(), result.prompt_tokens);
     return request.cancel.cancelled() ? Cancelled("cancelled") : absl::OkStatus();
-  });
+  };
+  const absl::Status prefill = runner->Prefill(sequence, history, progress, observer.get());
   result.prefill_seconds = Since(start);
+  observer.prefill = false;
   if (request.cancel.cancelled()) {
     result.finish = Finish::kCancelled;
     return result;
@@ -178,7 +208,7 @@ absl::StatusOr<GenerateResult> Engine::Impl::Generate(const GenerateRequest& req
       break;
     }
     const engine::Work work{&sequence, {&history.back(), 1}, true};
-    QIAO_RETURN_IF_ERROR(runner->Step({&work, 1}));
+    QIAO_RETURN_IF_ERROR(runner->Step({&work, 1}, observer.get()));
   }
   result.decode_seconds = Since(decode);
   // What was held back: an unfinished character, the beginning of a stop string that did not come.

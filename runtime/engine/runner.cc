@@ -93,6 +93,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
   }
   if (o.sequences < 1 || o.sequences > 4096)
     return InvalidArgument("sequences is %d, must be 1..4096", o.sequences);
+  if (o.cache_tokens < 0) return InvalidArgument("cache_tokens is %d, must not be negative", o.cache_tokens);
   if (o.chunk < 1 || o.chunk > 65536) return InvalidArgument("chunk is %d, must be 1..65536", o.chunk);
   if (o.page_tokens < 0 || o.page_tokens > 4096)
     return InvalidArgument("page_tokens is %d, must be 1..4096", o.page_tokens);
@@ -110,6 +111,9 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
   programs.cache.layers = model.Cache(o.numerics.cache);
   const int64_t pages_each = CeilDiv(runner->context_, o.page_tokens);
   programs.cache.pages = pages_each * o.sequences;
+  if (o.cache_tokens > 0) {
+    programs.cache.pages = std::min(programs.cache.pages, CeilDiv(o.cache_tokens, o.page_tokens));
+  }
   for (const program::LayerCache& layer : programs.cache.layers) {
     for (const program::RowKind& kind : layer.kinds) {
       runner->cache_bytes_per_token_ += static_cast<uint64_t>(kind.width) * SizeOf(kind.dtype);
@@ -218,6 +222,26 @@ absl::StatusOr<Sequence> Runner::Fork(const Sequence& sequence) {
     copy.pages_.push_back(page);
   }
   return copy;
+}
+
+absl::Status Runner::Repeat(Sequence& sequence, int64_t length) {
+  if (pages_ == nullptr) return FailedPrecondition("Load has not been called");
+  if (sequence.runner_ != this || sequence.length_ == 0 || sequence.length_ % page_tokens() != 0 ||
+      sequence.length_ > length) {
+    return InvalidArgument("a sequence of %d tokens cannot be repeated to %d: it must be whole pages of %d",
+                           sequence.length_, length, page_tokens());
+  }
+  const size_t have = sequence.pages_.size();
+  QIAO_RETURN_IF_ERROR(Grow(sequence, length - sequence.length_));
+  for (size_t i = have; i < sequence.pages_.size(); ++i) {
+    if (absl::Status copied = programs_->CopyPage(sequence.pages_[i % have], sequence.pages_[i]);
+        !copied.ok()) {
+      sequence.Truncate(sequence.length_);
+      return copied;
+    }
+  }
+  sequence.length_ = length;
+  return absl::OkStatus();
 }
 
 // Makes room for `tokens` more, all of it or none: pages for the new tokens, and an own copy of a last page

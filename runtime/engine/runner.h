@@ -51,11 +51,12 @@ struct RunnerOptions {
   hal::DeviceOptions device;           // of `backend`: options and hooks
   hal::DeviceOptions fallback_device;  // of the fallback
   program::Numerics numerics;
-  int64_t context = 0;      // tokens a sequence may hold; 0: the model's, at most kDefaultContext
-  int64_t page_tokens = 0;  // 0: what the device prefers, else 64
-  int32_t sequences = 1;    // at once; the cache holds `context` tokens for each
-  int32_t chunk = 512;      // rows of a step at most
-  bool all_logits = false;  // every row's logits, not only the last of each sequence
+  int64_t context = 0;       // tokens a sequence may hold; 0: the model's, at most kDefaultContext
+  int64_t page_tokens = 0;   // 0: what the device prefers, else 64
+  int32_t sequences = 1;     // at once; the cache holds `context` tokens for each
+  int64_t cache_tokens = 0;  // in the cache, all sequences together, where that is less
+  int32_t chunk = 512;       // rows of a step at most
+  bool all_logits = false;   // every row's logits, not only the last of each sequence
   // Bytes for everything that is allocated; mapped weights do not count. 0: all, mapped weights included,
   // must fit what the device has free.
   uint64_t memory_budget = 0;
@@ -109,6 +110,11 @@ class Runner {
   Sequence NewSequence();
   // The same tokens in another sequence, sharing the pages; a page that both would write is copied.
   absl::StatusOr<Sequence> Fork(const Sequence& sequence);
+
+  // Makes the sequence `length` tokens long by copying its pages over and over, into pages of its own: a deep
+  // cache in no time, for measuring. INVALID_ARGUMENT unless it consists of whole pages and is shorter,
+  // RESOURCE_EXHAUSTED as for Step.
+  absl::Status Repeat(Sequence& sequence, int64_t length);
 
   // One step. INVALID_ARGUMENT for ids outside the vocabulary, RESOURCE_EXHAUSTED when context or pages are
   // used up, and then no sequence has changed.

@@ -84,6 +84,7 @@ void FillStubs(qiao_backend& t) {
   QIAO_FILL(capture_update)
   QIAO_FILL(capture_replay)
   QIAO_FILL(capture_destroy)
+  QIAO_FILL(measure_limits)
 #undef QIAO_FILL
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/hal/device.h"
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -231,6 +232,22 @@ absl::StatusOr<std::shared_ptr<const Device>> Device::Adopt(std::shared_ptr<cons
 
 Device::~Device() {
   if (handle_) backend_->table().close(handle_);
+}
+
+absl::StatusOr<qiao_device_limits> Device::MeasureLimits(uint64_t stream_bytes) const {
+  QIAO_RETURN_IF_ERROR(Alive());
+  Error error;
+  auto limits = Sized<qiao_device_limits>();
+  const int32_t code = backend_->table().measure_limits(handle_, stream_bytes, &limits, &error);
+  if (code != QIAO_OK) return Failed(code, error, "measuring its limits");
+  limits.struct_size = sizeof(limits);
+  limits.how[sizeof(limits.how) - 1] = '\0';
+  for (double limit : {limits.read_bytes_per_s, limits.flops_f32, limits.flops_bf16, limits.ops_i8}) {
+    if (!(limit >= 0) || std::isinf(limit)) {
+      return Internal("device %s: measuring its limits: the plugin answers %g a second", name_, limit);
+    }
+  }
+  return limits;
 }
 
 // ---- Device: errors ----

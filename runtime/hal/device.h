@@ -141,6 +141,11 @@ class Device : public std::enable_shared_from_this<Device> {
   bool unified() const { return properties_.flags & QIAO_DEVICE_UNIFIED; }
   uint64_t alignment() const { return properties_.alignment; }
 
+  // What the device can do at most, measured now: seconds, in which nothing else should run. `stream_bytes`
+  // is how much memory the reads go over, 0 the backend's choice. UNIMPLEMENTED where the backend measures
+  // nothing.
+  absl::StatusOr<qiao_device_limits> MeasureLimits(uint64_t stream_bytes = 0) const;
+
   absl::StatusOr<Buffer> Allocate(uint64_t bytes) const;
   absl::StatusOr<Stream> CreateStream() const;
   absl::StatusOr<Event> CreateEvent() const;

@@ -55,6 +55,27 @@ TEST(Engine, GeneratesAndStreamsTheSameText) {
   EXPECT_EQ(engine->Detokenize(result->ids).ok(), true);
 }
 
+TEST(Engine, ReportsEveryOperation) {
+  auto engine = Loaded(Demo());
+  const auto plain = engine->Generate(Ask("SQLite is a", 4), nullptr);
+  GenerateRequest request = Ask("SQLite is a", 4);
+  std::map<std::pair<bool, std::string>, int> calls;
+  request.on_operation = [&](const OperationReport& o) {
+    ++calls[{o.prefill, std::string(o.operation)}];
+    EXPECT_GE(o.seconds, 0);
+    EXPECT_GT(o.bytes, 0) << o.node;
+    EXPECT_FALSE(o.kernel.empty()) << o.node;
+    EXPECT_TRUE(o.arithmetic == "f32" || o.arithmetic == "bf16") << o.arithmetic;
+    if (o.node == "logits") EXPECT_EQ(o.flops, 2.0 * 256 * 4096) << "one row of the prompt, one a token";
+  };
+  const auto result = engine->Generate(request, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_EQ(result->ids, plain->ids) << "looking changes nothing";
+  EXPECT_EQ((calls[{true, "embedding"}]), 1);
+  EXPECT_EQ((calls[{false, "embedding"}]), 3) << "the first token comes with the prompt";
+  EXPECT_EQ((calls[{false, "latent_attention"}]), 3 * 4) << "four layers";
+}
+
 TEST(Engine, TwoEnginesInOneProcessDoNotDisturbEachOther) {
   EngineOptions f32 = Demo();
   f32.numerics = "f32";

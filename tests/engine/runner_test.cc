@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "runtime/engine/model_folder.h"
 
 namespace qiao::engine {
@@ -79,6 +81,50 @@ TEST_F(RunnerTest, AForkSharesPagesUntilItWrites) {
   const Work again{&fresh, {&first, 1}, true};
   ASSERT_TRUE(runner->Step({&again, 1}).ok());
   EXPECT_EQ(Greedy(*runner, fresh, 6), got);
+}
+
+// What is left in the pages of the pool from earlier must not show, so it is put there first.
+TEST_F(RunnerTest, RepeatingCopiesThePagesOfASequence) {
+  auto runner = Loaded(Small());
+  const std::vector<int32_t> page(kPrompt.begin(), kPrompt.begin() + 8), other(32, 7);
+  const auto logits_behind = [&](bool dirty) {
+    if (dirty) {
+      Sequence old = runner->NewSequence();
+      EXPECT_TRUE(runner->Prefill(old, other).ok());
+    }
+    Sequence a = runner->NewSequence();
+    EXPECT_TRUE(runner->Prefill(a, page).ok());
+    EXPECT_TRUE(runner->Repeat(a, 27).ok());
+    EXPECT_EQ(a.length(), 27);
+    EXPECT_EQ(std::set<int32_t>(a.pages().begin(), a.pages().end()).size(), 4u) << "pages of its own";
+    const Work next{&a, {&kPrompt[0], 1}, true};
+    EXPECT_TRUE(runner->Step({&next, 1}).ok());
+    return std::vector<float>(runner->Logits(0).begin(), runner->Logits(0).end());
+  };
+  const std::vector<float> clean = logits_behind(false);
+  EXPECT_EQ(logits_behind(true), clean);
+
+  Sequence a = runner->NewSequence();
+  EXPECT_EQ(runner->Repeat(a, 16).code(), absl::StatusCode::kInvalidArgument) << "nothing to repeat";
+  ASSERT_TRUE(runner->Prefill(a, page).ok());
+  EXPECT_EQ(runner->Repeat(a, 7).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(runner->Repeat(a, 41).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(a.length(), 8);
+  const Work one{&a, {&kPrompt[0], 1}, true};
+  ASSERT_TRUE(runner->Step({&one, 1}).ok());
+  EXPECT_EQ(runner->Repeat(a, 20).code(), absl::StatusCode::kInvalidArgument) << "a page in part";
+}
+
+TEST_F(RunnerTest, TheCacheCanHoldLessThanAllContexts) {
+  RunnerOptions options = Small();
+  options.cache_tokens = 20;
+  auto runner = Loaded(options);
+  EXPECT_EQ(runner->programs().cache().pages, 3);
+  Sequence a = runner->NewSequence(), b = runner->NewSequence();
+  const std::vector<int32_t> ids(17, 5);
+  ASSERT_TRUE(runner->Prefill(a, ids).ok());
+  EXPECT_EQ(runner->Prefill(b, absl::MakeConstSpan(ids).first(1)).code(),
+            absl::StatusCode::kResourceExhausted);
 }
 
 TEST_F(RunnerTest, TruncatingForgetsAndGivesPagesBack) {

@@ -100,6 +100,31 @@ TEST(Device, HandlesOutliveTheDevice) {
   }
 }
 
+// Limits are an optional entry: nobody has to measure anything, and what is measured comes through.
+TEST(Device, LimitsAreMeasuredWhereTheBackendDoes) {
+  for (const char* name : {"null", "reference"}) {
+    auto device = OpenDevice(name);
+    ASSERT_TRUE(device);
+    auto limits = device->MeasureLimits();
+    EXPECT_EQ(limits.status().code(), absl::StatusCode::kUnimplemented);
+    EXPECT_THAT(Text(limits.status()), HasSubstr("measure_limits"));
+  }
+  auto meta = OpenMetaDevice(OpenDevice("reference"));
+  ASSERT_TRUE(meta.ok());
+  EXPECT_EQ((*meta)->MeasureLimits().status().code(), absl::StatusCode::kUnimplemented)
+      << "the loader's stub";
+
+  auto device = OpenPartial({});
+  ASSERT_TRUE(device);
+  auto limits = device->MeasureLimits(3 << 20);
+  ASSERT_TRUE(limits.ok()) << limits.status();
+  EXPECT_EQ(limits->read_bytes_per_s, 3 << 20);
+  EXPECT_EQ(limits->flops_f32, 0) << "not measured";
+  EXPECT_EQ(limits->flops_bf16, 2e12);
+  EXPECT_STREQ(limits->how, "by hand");
+  EXPECT_EQ(device->MeasureLimits(666).status().code(), absl::StatusCode::kInternal) << "no such speed";
+}
+
 TEST(Device, BudgetRefuses) {
   for (const char* name : {"null", "reference", "partial"}) {
     CountingHooks counts;

@@ -50,6 +50,24 @@ class CpuBackend : public testing::Test {
   Budget budget_;
 };
 
+TEST_F(CpuBackend, MeasuresItsLimitsWithinTheBudget) {
+  qiao_device* device = nullptr;
+  ASSERT_EQ(Open({{"threads", "2"}, {"isa", "scalar"}}, &device), QIAO_OK) << error_.message;
+  qiao_device_limits limits{};
+  limits.struct_size = sizeof limits;
+  ASSERT_EQ(table_->measure_limits(device, 64 << 20, &limits, &error_), QIAO_OK) << error_.message;
+  EXPECT_EQ(limits.threads, 2u);
+  EXPECT_GT(limits.read_bytes_per_s, 1e8);
+  EXPECT_GT(limits.flops_f32, 1e8);
+  EXPECT_GE(limits.flops_bf16, limits.flops_f32);
+  EXPECT_GT(limits.ops_i8, 1e8);
+  EXPECT_NE(std::string(limits.how).find("64 MiB"), std::string::npos) << limits.how;
+  EXPECT_EQ(budget_.reserved, 0u);
+  budget_.limit = 1 << 20;
+  EXPECT_EQ(table_->measure_limits(device, 64 << 20, &limits, &error_), QIAO_RESOURCE_EXHAUSTED);
+  table_->close(device);
+}
+
 TEST_F(CpuBackend, SaysWhatItUsesAndWhyNotMore) {
   qiao_device* device = nullptr;
   ASSERT_EQ(Open({{"threads", "3"}, {"isa", "scalar"}}, &device), QIAO_OK) << error_.message;

@@ -15,8 +15,8 @@ TEST(CommandLine, EverySubcommandHasHelpWithExamples) {
   const Finished top = Infer({"--help"});
   EXPECT_EQ(top.exit, 0);
   EXPECT_THAT(top.out, HasSubstr("Exit codes:"));
-  for (const char* name :
-       {"run", "chat", "inspect", "logits", "tokenize", "perplexity", "synth", "backends", "doctor"}) {
+  for (const char* name : {"run", "chat", "inspect", "logits", "tokenize", "perplexity", "bench", "synth",
+                           "backends", "doctor"}) {
     EXPECT_THAT(top.out, HasSubstr(name));
     const Finished help = Infer({name, "--help"});
     EXPECT_EQ(help.exit, 0) << name;

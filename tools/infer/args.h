@@ -46,7 +46,7 @@ struct RunArgs {
   int64_t max_tokens = 256;
   std::vector<std::string> stop;
   bool ignore_eos = false;
-  bool json = false, placement = false, quiet = false;
+  bool json = false, placement = false, profile = false, quiet = false;
 };
 
 struct ChatArgs {
@@ -83,6 +83,16 @@ struct PerplexityArgs {
   DeviceArgs device;
 };
 
+struct BenchArgs {
+  std::string model;
+  std::string prefill = "128,512,2048", depth = "0,4096,16384", batch = "1,8,32";
+  int64_t steps = 16, repeat = 5;
+  uint64_t seed = 1;
+  uint64_t stream_bytes = 0;  // that the read rate is measured over; 0: the backend's choice
+  bool profile = false, json = false;
+  DeviceArgs device;
+};
+
 struct SynthArgs {
   std::string like, out, dtype = "bf16";
   std::optional<int64_t> layers, vocab;
@@ -105,6 +115,7 @@ absl::Status Inspect(const InspectArgs& args);
 absl::Status Logits(const LogitsArgs& args);
 absl::Status Tokenize(const TokenizeArgs& args);
 absl::Status Perplexity(const PerplexityArgs& args);
+absl::Status Bench(const BenchArgs& args);
 absl::Status Synth(const SynthArgs& args);
 absl::Status Backends(const BackendsArgs& args);
 absl::Status Doctor(const DoctorArgs& args);

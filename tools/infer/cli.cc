@@ -149,6 +149,8 @@ void AddRun(CLI::App& app, Command& command) {
   sub->add_flag("--ignore-eos", a->ignore_eos, "Go on after the end-of-text token");
   sub->add_flag("--json", a->json, "Print one JSON object at the end instead of text");
   sub->add_flag("--placement", a->placement, "Tell where each operation runs and why");
+  sub->add_flag("--profile", a->profile,
+                "Tell where the time goes, by operation, beside what the machine could do; slows the run");
   sub->add_flag("-q,--quiet", a->quiet, "No summary");
   AddSampling(sub, a->sampling);
   AddDevice(sub, a->device);
@@ -292,6 +294,63 @@ void AddPerplexity(CLI::App& app, Command& command) {
   });
 }
 
+void AddBench(CLI::App& app, Command& command) {
+  auto a = std::make_shared<BenchArgs>();
+  CLI::App* sub = Subcommand(
+      app, "bench", "How fast a model runs, beside what the machine could do",
+      "  infer bench models/demo\n"
+      "  infer bench models/demo --prefill 512 --depth 0 --batch 1 --profile\n"
+      "  infer bench models/demo --depth 0,1024 --batch 1,4,16 --json > bench.json\n"
+      "  infer bench models/demo --prefill none --depth 0 --batch 1 --threads 1 --repeat 9\n\n"
+      "What is measured\n"
+      "  limits   The rate of reads over 4 GiB of memory (half of what is free, where that is less) and the\n"
+      "           peaks of f32, bf16 and int8 arithmetic in registers, before and after everything else; "
+      "the\n"
+      "           better of both counts.\n"
+      "  loading  From opening the files until the model can run, and from there the time of a prompt of "
+      "128\n"
+      "           tokens to its first token.\n"
+      "  memory   VmHWM of the process, without the memory that limits are measured on, and RssAnon and\n"
+      "           RssFile at the end.\n"
+      "  prefill  A prompt of N tokens, from an empty cache to the first token.\n"
+      "  decode   B sequences with ids of their own, each with D tokens in its cache, make --steps tokens\n"
+      "           each. Beyond 64 tokens a cache is filled with copies of its first pages.\n"
+      "Cases run in turn, --repeat times, after one watched run of the same tokens; rates are medians.\n"
+      "Cases that do not fit the context or the memory are listed as skipped.\n"
+      "The limit of a case is the rate at which either its arithmetic would run at the peak of its numbers\n"
+      "or its bytes would be read at the read rate, whichever is slower. Bytes are all weights that it uses\n"
+      "once (experts that its tokens chose, rows of the embedding that they look up) and the cache once, "
+      "for\n"
+      "each step or for a whole prompt. \"share\" is the measured rate over that limit, and \"experts\" how\n"
+      "many different ones a layer used in a step.");
+  AddModel(sub, a->model);
+  sub->add_option("--prefill", a->prefill, "Lengths of prompts; none: no prompts")->capture_default_str();
+  sub->add_option("--depth", a->depth,
+                  "Tokens in the cache of each sequence before it decodes; none: no decoding")
+      ->capture_default_str();
+  sub->add_option("--batch", a->batch, "Sequences that decode together")->capture_default_str();
+  sub->add_option("--steps", a->steps, "Tokens that each of them makes in one run")
+      ->check(Between(int64_t{1}, int64_t{1} << 16))
+      ->capture_default_str();
+  sub->add_option("--repeat", a->repeat, "Runs of each case")
+      ->check(Between(int64_t{1}, int64_t{1000}))
+      ->capture_default_str();
+  sub->add_option("--seed", a->seed, "Of the token ids")->capture_default_str();
+  sub->add_option("--stream", a->stream_bytes,
+                  "Memory that the read rate is measured over, such as 1GB (default: 4 GiB, at most half of "
+                  "what is free)")
+      ->transform(CLI::AsSizeValue(false).description(""));
+  sub->add_flag("--profile", a->profile, "Where the time of each case goes, by operation");
+  sub->add_flag("--json", a->json, "Print one JSON object");
+  AddDevice(sub, a->device);
+  sub->callback([&command, a] {
+    command = [a]() -> absl::Status {
+      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
+      return Bench(*a);
+    };
+  });
+}
+
 void AddSynth(CLI::App& app, Command& command) {
   auto a = std::make_shared<SynthArgs>();
   CLI::App* sub = Subcommand(
@@ -370,6 +429,7 @@ absl::Status ParseCommandLine(int argc, char** argv, Command& command) {
   AddLogits(app, command);
   AddTokenize(app, command);
   AddPerplexity(app, command);
+  AddBench(app, command);
   AddSynth(app, command);
   AddBackends(app, command);
   AddDoctor(app, command);

@@ -9,6 +9,7 @@
 #include "tools/infer/interrupt.h"
 #include "tools/infer/model.h"
 #include "tools/infer/placement.h"
+#include "tools/infer/profile.h"
 #include "tools/infer/terminal.h"
 
 namespace qiao::tools {
@@ -81,6 +82,30 @@ OrderedJson ToJson(const Engine& engine, const GenerateResult& result, const Sam
   return json;
 }
 
+// Where the time went, reading the prompt and writing the answer apart.
+struct RunProfile {
+  std::optional<Limits> limits;
+  Profile prefill, decode;
+
+  void Listen(GenerateRequest& request) {
+    request.on_operation = [this](const OperationReport& o) {
+      (o.prefill ? prefill : decode).Add(o, limits);
+    };
+  }
+  OrderedJson ToJson() const {
+    return {{"limits", tools::ToJson(limits)}, {"prefill", prefill.ToJson()}, {"decode", decode.ToJson()}};
+  }
+  void Print() const {
+    std::fprintf(stderr, "\nlimits: %s\n",
+                 limits ? OneLine(*limits).c_str() : "not measured by this backend");
+    for (const auto& [name, profile] : {std::pair("reading the prompt", &prefill), {"decoding", &decode}}) {
+      if (profile->empty()) continue;
+      std::fprintf(stderr, "\n%s  %.1f ms in operations, one by one\n%s", Err(Style::kBold, name).c_str(),
+                   1e3 * profile->seconds(), profile->Text().c_str());
+    }
+  }
+};
+
 }  // namespace
 
 absl::Status Run(const RunArgs& args) {
@@ -88,6 +113,10 @@ absl::Status Run(const RunArgs& args) {
   if (!args.system.empty() && !args.chat) return UsageError("--system needs --chat");
   QIAO_ASSIGN_OR_RETURN(const std::string prompt, ReadPrompt(args));
   if (args.placement) QIAO_RETURN_IF_ERROR(PrintPlacement(args));
+  RunProfile profile;
+  if (args.profile) {
+    QIAO_ASSIGN_OR_RETURN(profile.limits, MeasureLimits(args.device, 0));
+  }
   QIAO_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(args.model, args.device));
 
   GenerateRequest request;
@@ -100,6 +129,7 @@ absl::Status Run(const RunArgs& args) {
   request.sampling = ToSampling(args.sampling, engine->RecommendedSampling());
   request.stop = args.stop;
   request.ignore_end = args.ignore_eos;
+  if (args.profile) profile.Listen(request);
   // On a screen the text reads on from the prompt.
   if (!args.json && !args.chat && StdoutIsTerminal()) {
     TextOutput echo(true);
@@ -107,12 +137,17 @@ absl::Status Run(const RunArgs& args) {
   }
   QIAO_ASSIGN_OR_RETURN(const GenerateResult result, GenerateText(*engine, request, /*stream=*/!args.json));
 
-  if (args.json) PrintJson(ToJson(*engine, result, request.sampling));
+  if (args.json) {
+    OrderedJson json = ToJson(*engine, result, request.sampling);
+    if (args.profile) json["profile"] = profile.ToJson();
+    PrintJson(json);
+  }
   if (!args.quiet && !args.json) {
     std::string summary = Summary(*engine, result);
     if (request.sampling.temperature > 0) absl::StrAppendFormat(&summary, "; seed %d", request.sampling.seed);
     std::fprintf(stderr, "%s\n", Err(Style::kDim, summary).c_str());
   }
+  if (args.profile && !args.json) profile.Print();
   if (args.placement) {
     const DeviceReport device = engine->device();
     std::fprintf(stderr, "%s launches fell back, %s copied between host and device\n",

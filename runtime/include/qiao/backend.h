@@ -112,6 +112,17 @@ typedef struct qiao_device_properties {
   double flops_bf16, flops_f8, ops_i8;
 } qiao_device_properties;
 
+/* What a device can do at most, measured by fixed means that do not depend on its kernels: the denominators of
+ * rooflines. 0 where it was not measured. */
+typedef struct qiao_device_limits {
+  uint32_t struct_size;
+  uint32_t threads; /* host threads that the loops used; 0 where none */
+  double read_bytes_per_s; /* of memory that no cache holds */
+  /* A product and a sum count as two. bf16: products of bf16 pairs with sums in f32; i8: of int8 pairs, in int32. */
+  double flops_f32, flops_bf16, ops_i8;
+  char how[1024]; /* one line a figure: by which loop, over how much memory */
+} qiao_device_limits;
+
 /* ---- weights: negotiated once for each weight and use ---- */
 
 /* Where the host would rather have a weight, of a device that shares its memory. QIAO_WEIGHT_MAP: in its file, mapped.
@@ -237,6 +248,10 @@ typedef struct qiao_backend {
   int32_t (*capture_update)(qiao_capture*, const qiao_batch*, qiao_error*);
   int32_t (*capture_replay)(qiao_capture*, qiao_stream*, qiao_error*);
   void (*capture_destroy)(qiao_capture*);
+
+  /* limits: takes seconds and the whole device. stream_bytes: how much memory the reads go over, 0 = the backend's
+   * choice. May be absent. */
+  int32_t (*measure_limits)(qiao_device*, uint64_t stream_bytes, qiao_device_limits*, qiao_error*);
 } qiao_backend;
 
 #if defined(_WIN32)

@@ -292,6 +292,11 @@ class Device {
     return Missing("cache_choose");
   }
 
+  // Filled with zeros before. stream_bytes 0: as much memory as is right here.
+  virtual Status MeasureLimits(uint64_t /*stream_bytes*/, qiao_device_limits&) {
+    return Missing("measure_limits");
+  }
+
   const Operations& operations() const { return operations_; }
 
  protected:

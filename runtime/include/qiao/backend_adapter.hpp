@@ -479,6 +479,17 @@ struct Adapter {
   static void CaptureDestroy(qiao_capture* c) {
     Quietly([&] { delete &capture(c); });
   }
+
+  static int32_t MeasureLimits(qiao_device* d, uint64_t stream_bytes, qiao_device_limits* out,
+                               qiao_error* error) {
+    return Guarded(error, "measure_limits", [&]() -> Status {
+      qiao_device_limits limits{};
+      limits.struct_size = sizeof(limits);
+      QIAO_PLUGIN_RETURN_IF_ERROR(device(d).MeasureLimits(stream_bytes, limits));
+      CopyOut(out, limits);
+      return Ok();
+    });
+  }
 };
 
 // The table of a backend whose device class is D. One table for each D; the texts live as long as the plugin.
@@ -522,6 +533,7 @@ const qiao_backend* MakeTable(const char* name, const char* version, const char*
     t.capture_update = Adapter::CaptureUpdate;
     t.capture_replay = Adapter::CaptureReplay;
     t.capture_destroy = Adapter::CaptureDestroy;
+    t.measure_limits = Adapter::MeasureLimits;
     return t;
   }();
   return &table;

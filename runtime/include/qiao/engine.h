@@ -142,6 +142,18 @@ class QIAO_API CancelToken {
   std::shared_ptr<void> flag_;
 };
 
+// One operation of a step, after it has run. Texts are valid during the call.
+struct OperationReport {
+  bool prefill = false;        // while the prompt is read; else while a token is made
+  std::string_view operation;  // "grouped_linear"
+  std::string_view node;       // "layers.3.moe.gate_up"
+  std::string_view kernel;     // as the backend calls it
+  double seconds = 0;
+  // What it had to do at least: operations (a product and a sum are two), and bytes read and written.
+  double flops = 0, bytes = 0;
+  std::string_view arithmetic;  // of its products: "f32", "bf16" or "int8"
+};
+
 struct GenerateRequest {
   // The prompt: token ids if there are any, else text. Text gets the tokenizer's beginning-of-text token.
   std::string prompt;
@@ -155,6 +167,9 @@ struct GenerateRequest {
   CancelToken cancel;
   // While the prompt is read: tokens done and in all.
   std::function<void(int64_t done, int64_t total)> prefill_progress;
+  // For profiles. With it, the device is synchronised around every operation: right for looking, wrong for
+  // speed.
+  std::function<void(const OperationReport&)> on_operation;
 };
 
 struct Token {
