@@ -8,6 +8,11 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)  # libhwy-dev: SIMD with run-time dispatch
 # libdnnl-dev: oneDNN's header. The library itself is loaded only where it is asked for (kernels/cpu/library_gemm.h).
 find_path(QIAO_DNNL_INCLUDE dnnl.h REQUIRED)
+# libflatbuffers-dev, flatbuffers-compiler: headers of .qiao files. Headers only; flatc runs during the build, because
+# what it makes fits the headers of its own version only.
+find_path(QIAO_FLATBUFFERS_INCLUDE flatbuffers/flatbuffers.h REQUIRED)
+find_program(QIAO_FLATC flatc REQUIRED)
+find_path(QIAO_XXHASH_INCLUDE xxhash.h REQUIRED)  # libxxhash-dev: checksums, compiled in
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)  # libicu-dev: Unicode normal forms
 
 if(QIAO_BUILD_TOOLS)

@@ -259,11 +259,19 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     impl->log = options.log;
     engine::OpenOptions open;
     open.progress = options.progress;
+    absl::StatusOr<formats::Verify> verify = formats::ParseVerify(options.verify);
+    if (!verify.ok()) return Public(verify.status());
+    open.verify = *verify;
     absl::StatusOr<std::unique_ptr<engine::ModelFolder>> folder =
         engine::OpenModelFolder(options.model, open);
     if (!folder.ok()) return Public(folder.status());
     impl->folder = *std::move(folder);
     if (options.log) {
+      if (impl->folder->qiao_file != nullptr) {
+        options.log(LogLevel::kInfo,
+                    absl::StrFormat("%s: the checksums of its tensors were %s", options.model,
+                                    impl->folder->verified ? "verified" : "not compared"));
+      }
       for (const std::string& note : impl->folder->model->notes()) options.log(LogLevel::kInfo, note);
       for (const std::string& key : impl->folder->unread_keys) {
         options.log(LogLevel::kInfo,

@@ -9,20 +9,33 @@
 namespace qiao::engine {
 namespace {
 
-bool Exists(const std::string& path) {
+// What `path` is: a folder, or a .qiao file, which is then opened.
+absl::Status OpenFiles(const std::string& path, std::shared_ptr<const FileSet>& files,
+                       std::shared_ptr<const formats::QiaoFile>& qiao_file) {
   struct stat st;
-  return ::stat(path.c_str(), &st) == 0;
+  if (::stat(path.c_str(), &st) != 0) {
+    return NotFound("%s: no such folder; give the folder that holds config.json, or a .qiao file", path);
+  }
+  if (S_ISDIR(st.st_mode)) {
+    files = std::make_shared<FolderFiles>(path);
+    return absl::OkStatus();
+  }
+  QIAO_ASSIGN_OR_RETURN(formats::QiaoFile file, formats::QiaoFile::Open(path));
+  qiao_file = std::make_shared<formats::QiaoFile>(std::move(file));
+  files = qiao_file;
+  return absl::OkStatus();
 }
 
 absl::Status OpenText(ModelFolder& folder) {
-  if (!Exists(folder.path + "/tokenizer.json")) return absl::OkStatus();
-  QIAO_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::FromDir(folder.path));
+  absl::StatusOr<text::Tokenizer> read = text::Tokenizer::FromFiles(*folder.files);
+  if (absl::IsNotFound(read.status())) return absl::OkStatus();
+  QIAO_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, std::move(read));
   if (tokenizer.vocab_size() > folder.model->info().vocab) {
     return InvalidArgument("%s/tokenizer.json: has %d tokens, but config.json's vocab_size is %d",
                            folder.path, tokenizer.vocab_size(), folder.model->info().vocab);
   }
   folder.tokenizer.emplace(std::move(tokenizer));
-  absl::StatusOr<text::ChatTemplates> chat = text::LoadChatTemplate(folder.path);
+  absl::StatusOr<text::ChatTemplates> chat = text::ChatTemplates::Load(*folder.files);
   if (chat.ok()) {
     folder.chat_template.emplace(*std::move(chat));
   } else if (chat.status().code() != absl::StatusCode::kNotFound) {
@@ -49,19 +62,43 @@ std::optional<int32_t> ModelFolder::BeginOfText() const {
   return std::nullopt;
 }
 
+absl::StatusOr<std::shared_ptr<const FileSet>> OpenModelFiles(const std::string& path) {
+  std::shared_ptr<const FileSet> files;
+  std::shared_ptr<const formats::QiaoFile> qiao_file;
+  QIAO_RETURN_IF_ERROR(OpenFiles(path, files, qiao_file));
+  return files;
+}
+
 absl::StatusOr<std::unique_ptr<ModelFolder>> OpenModelFolder(const std::string& path,
                                                              const OpenOptions& options) {
-  if (!Exists(path)) return NotFound("%s: no such folder; give the folder that holds config.json", path);
-  if (!Exists(path + "/config.json")) {
-    return NotFound("%s/config.json: is missing; %s is not a model's folder", path, path);
-  }
   auto folder = std::make_unique<ModelFolder>();
   folder->path = path;
-  QIAO_ASSIGN_OR_RETURN(formats::ConfigReader config, formats::ConfigReader::Open(path + "/config.json"));
+  QIAO_RETURN_IF_ERROR(OpenFiles(path, folder->files, folder->qiao_file));
+  const FileSet& files = *folder->files;
+  QIAO_ASSIGN_OR_RETURN(const std::optional<std::string> text,
+                        files.Read("config.json", formats::kMaxConfigBytes));
+  if (!text) {
+    return NotFound("%s: is missing; %s is not a model's %s", files.Where("config.json"), path,
+                    folder->qiao_file != nullptr ? "file" : "folder");
+  }
+  QIAO_ASSIGN_OR_RETURN(formats::ConfigReader config,
+                        formats::ConfigReader::Parse(*text, files.Where("config.json")));
   QIAO_ASSIGN_OR_RETURN(folder->model, models::MakeModel(config));
   folder->unread_keys = config.UnreadKeys();
-  QIAO_ASSIGN_OR_RETURN(folder->generation, formats::OpenGenerationConfig(path + "/generation_config.json"));
-  if (options.checkpoint) {
+  QIAO_ASSIGN_OR_RETURN(const std::optional<std::string> generation,
+                        files.Read("generation_config.json", formats::kMaxConfigBytes));
+  if (generation) {
+    QIAO_ASSIGN_OR_RETURN(folder->generation,
+                          formats::ParseGenerationConfig(*generation, files.Where("generation_config.json")));
+  }
+  if (options.checkpoint && folder->qiao_file != nullptr) {
+    const bool small = folder->qiao_file->file_bytes() <= formats::kVerifyOnOpenBytes;
+    if (options.verify == formats::Verify::kAll || (options.verify == formats::Verify::kAuto && small)) {
+      QIAO_RETURN_IF_ERROR(folder->qiao_file->VerifyTensors(options.progress));
+      folder->verified = true;
+    }
+    folder->checkpoint = std::make_unique<formats::Checkpoint>(formats::Checkpoint::Of(folder->qiao_file));
+  } else if (options.checkpoint) {
     QIAO_ASSIGN_OR_RETURN(formats::Checkpoint checkpoint, formats::Checkpoint::Open(path, options.progress));
     folder->checkpoint = std::make_unique<formats::Checkpoint>(std::move(checkpoint));
   }

@@ -1,4 +1,4 @@
-// A model's folder, opened: what its files say, before any weight is read.
+// A model's folder or .qiao file, opened: what its files say, before any weight is read.
 #pragma once
 
 #include <memory>
@@ -7,10 +7,12 @@
 #include <vector>
 
 #include "models/model.h"
+#include "runtime/base/file_set.h"
 #include "runtime/base/progress.h"
 #include "runtime/base/status.h"
 #include "runtime/formats/checkpoint.h"
 #include "runtime/formats/generation_config.h"
+#include "runtime/formats/qiao_file.h"
 #include "runtime/text/chat_template.h"
 #include "runtime/text/tokenizer.h"
 
@@ -18,6 +20,9 @@ namespace qiao::engine {
 
 struct ModelFolder {
   std::string path;
+  std::shared_ptr<const FileSet> files;                // the small ones: config.json, tokenizer.json ...
+  std::shared_ptr<const formats::QiaoFile> qiao_file;  // null for a folder
+  bool verified = false;  // whether the checksums of a .qiao file's tensors were compared
   std::unique_ptr<models::Model> model;
   std::vector<std::string>
       unread_keys;  // of config.json: nobody knows them, and they are not known to matter
@@ -33,10 +38,14 @@ struct ModelFolder {
 };
 
 struct OpenOptions {
-  bool checkpoint = true;  // map the weights' files and read their headers
-  bool text = true;        // tokenizer and chat template
+  bool checkpoint = true;                           // map the weights' files and read their headers
+  bool text = true;                                 // tokenizer and chat template
+  formats::Verify verify = formats::Verify::kAuto;  // of a .qiao file, where its checkpoint is opened
   Progress progress;
 };
+
+// The small files of a model alone. NOT_FOUND where there is neither a folder nor a .qiao file of that name.
+absl::StatusOr<std::shared_ptr<const FileSet>> OpenModelFiles(const std::string& path);
 
 // A missing tokenizer is no error here; a broken one is. Errors name the file and the field.
 absl::StatusOr<std::unique_ptr<ModelFolder>> OpenModelFolder(const std::string& path,

@@ -72,7 +72,27 @@ const TensorView* Checkpoint::Find(std::string_view name) const {
   return entry == nullptr ? nullptr : entry->tensor;
 }
 
+Checkpoint Checkpoint::Of(std::shared_ptr<const QiaoFile> file) {
+  Checkpoint checkpoint;
+  checkpoint.folder_ = file->path();
+  for (const TensorView& tensor : file->tensors()) checkpoint.tensors_.push_back({&tensor, 0});
+  checkpoint.native_ = std::move(file);
+  checkpoint.Name();
+  return checkpoint;
+}
+
+// Makes tensors_ known by name.
+void Checkpoint::Name() {
+  by_name_.reserve(tensors_.size());
+  for (uint32_t i = 0; i < tensors_.size(); ++i) {
+    const TensorView& tensor = *tensors_[i].tensor;
+    by_name_.emplace(Abs(tensor.name), i);
+    data_bytes_ += tensor.data.size();
+  }
+}
+
 void Checkpoint::LetGo(absl::Span<const std::byte> bytes) const {
+  if (native_ != nullptr) native_->LetGo(bytes);
   for (const SafetensorsFile& file : files_) {
     if (file.LetGo(bytes)) return;
   }
@@ -116,7 +136,6 @@ absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& folder, const Pro
   QIAO_RETURN_IF_ERROR(Report(progress, index.files.size(), index.files.size()));
 
   checkpoint.tensors_.reserve(in_files);
-  checkpoint.by_name_.reserve(in_files);
   if (has_index) {
     // First the names with the file that the index gives them, then the files in order; what is left is
     // unindexed.
@@ -140,11 +159,7 @@ absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& folder, const Pro
     for (const TensorView& tensor : checkpoint.files_[0].tensors())
       checkpoint.tensors_.push_back({&tensor, 0});
   }
-  for (uint32_t i = 0; i < checkpoint.tensors_.size(); ++i) {
-    const TensorView& tensor = *checkpoint.tensors_[i].tensor;
-    checkpoint.by_name_.emplace(Abs(tensor.name), i);
-    checkpoint.data_bytes_ += tensor.data.size();
-  }
+  checkpoint.Name();
   return checkpoint;
 }
 

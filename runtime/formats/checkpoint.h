@@ -1,8 +1,10 @@
-// The weights of a model's folder: model.safetensors, or the files that model.safetensors.index.json names.
+// The weights of a model: of its folder, model.safetensors or the files that model.safetensors.index.json
+// names, or of its .qiao file.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "absl/types/span.h"
 #include "runtime/base/progress.h"
 #include "runtime/base/status.h"
+#include "runtime/formats/qiao_file.h"
 #include "runtime/formats/safetensors.h"
 
 namespace qiao::formats {
@@ -21,7 +24,7 @@ class Checkpoint {
  public:
   struct Entry {
     const TensorView* tensor;
-    uint32_t file;  // of files()
+    uint32_t file;  // of files(); 0 in a .qiao file
   };
 
   // Where both kinds are there, model.safetensors counts, as in transformers. An error: a tensor that the
@@ -30,13 +33,17 @@ class Checkpoint {
   // (models--ORG--NAME/snapshots/REVISION), inside its models--ORG--NAME.
   // `progress` counts files.
   static absl::StatusOr<Checkpoint> Open(const std::string& folder, const Progress& progress = nullptr);
+  // The tensors of a .qiao file, by the same names.
+  static Checkpoint Of(std::shared_ptr<const QiaoFile> file);
 
   // All tensors, by file and then in the order of their data.
   absl::Span<const Entry> tensors() const { return tensors_; }
   const Entry* FindEntry(std::string_view name) const;
   // Null where there is none of that name.
   const TensorView* Find(std::string_view name) const;
+  // The safetensors files; none where it is a .qiao file.
   absl::Span<const SafetensorsFile> files() const { return files_; }
+  size_t file_count() const { return native_ != nullptr ? 1 : files_.size(); }
 
   // Tensors that lie in a file and that the index does not give to that file. They are tolerated, because
   // published checkpoints have them, and they are not found by name: the index decides.
@@ -46,15 +53,18 @@ class Checkpoint {
   // over.
   void LetGo(absl::Span<const std::byte> bytes) const;
 
+  // The folder or .qiao file that was opened.
   const std::string& folder() const { return folder_; }
   // Of the tensors' data, all files together.
   uint64_t data_bytes() const { return data_bytes_; }
 
  private:
   Checkpoint() = default;
+  void Name();
 
   std::string folder_;
   std::vector<SafetensorsFile> files_;
+  std::shared_ptr<const QiaoFile> native_;
   std::vector<Entry> tensors_;
   std::vector<Entry> unindexed_;
   absl::flat_hash_map<absl::string_view, uint32_t> by_name_;

@@ -130,6 +130,12 @@ absl::Status TensorView::CheckUsable() const {
         "tensor \"%s\": dtype %s is not supported yet; convert the checkpoint to BF16 or F32", name,
         dtype_name);
   }
+  if (!packing.empty()) {
+    return Unimplemented(
+        "tensor \"%s\": is packed for %s, which no backend of this Qiao reads; convert it again with --pack "
+        "neutral",
+        name, packing);
+  }
   if (rank > Shape::kMaxRank) {
     return Unimplemented("tensor \"%s\": has %d dimensions; at most %d are supported", name, rank,
                          Shape::kMaxRank);

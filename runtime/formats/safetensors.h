@@ -25,7 +25,7 @@ inline constexpr size_t kMaxSafetensorsTensors = 1'000'000;
 inline constexpr size_t kMaxTensorNameBytes = 1024;
 inline constexpr int kMaxSafetensorsRank = 8;
 
-// A tensor as it lies in a file. Views into the SafetensorsFile that gave it.
+// A tensor as it lies in a file. Views into the SafetensorsFile or QiaoFile that gave it.
 struct TensorView {
   std::string_view name;
   // kInvalid for the format's dtypes that Qiao does not compute with (F8_E8M0, F4, U16, C64 ...): such
@@ -38,8 +38,11 @@ struct TensorView {
   // that.
   absl::Span<const std::byte> data;
   uint64_t offset = 0;  // of `data` in the file
+  // Of a .qiao file: the backend's own form that `data` is in. Empty: row-major, as above.
+  std::string_view packing;
 
-  // An error that names the tensor and says why where dtype or rank is beyond what Qiao computes with.
+  // An error that names the tensor and says why where dtype, rank or packing is beyond what Qiao computes
+  // with.
   absl::Status CheckUsable() const;
 };
 

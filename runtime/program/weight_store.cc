@@ -115,6 +115,14 @@ absl::Status WeightStore::CopyPieces(const hal::Device& device, PieceCopy::Repor
   return absl::OkStatus();
 }
 
+void WeightStore::LetGoOfFiles(const StoredWeight& stored) const {
+  for (const qiao_piece& piece : parameters_.weight(stored.parameter).pieces) {
+    const PieceBytes bytes = BytesOf(piece);
+    parameters_.source().LetGo(bytes.data);
+    parameters_.source().LetGo(bytes.scale);
+  }
+}
+
 absl::Status WeightStore::Load(const Progress& progress) {
   uint64_t total = 0, done = 0;
   std::vector<const hal::Device*> devices;
@@ -145,13 +153,6 @@ absl::Status WeightStore::Load(const Progress& progress) {
   }
   std::stable_sort(order.begin(), order.end(),
                    [&](int32_t a, int32_t b) { return stored(a).choice.bytes > stored(b).choice.bytes; });
-  const auto let_go = [&](const Weight& weight) {
-    for (const qiao_piece& piece : weight.pieces) {
-      const PieceBytes bytes = BytesOf(piece);
-      parameters_.source().LetGo(bytes.data);
-      parameters_.source().LetGo(bytes.scale);
-    }
-  };
   for (const int32_t i : order) {
     StoredWeight& s = stored(i);
     const Weight& weight = parameters_.weight(s.parameter);
@@ -161,11 +162,13 @@ absl::Status WeightStore::Load(const Progress& progress) {
         Annotate(s.device->StoreWeight(stream, s.request, s.choice, buffer.data()), weight.name));
     QIAO_RETURN_IF_ERROR(stream.Synchronize());
     s.buffer = std::move(buffer);
-    let_go(weight);
+    LetGoOfFiles(s);
     QIAO_RETURN_IF_ERROR(report("storing weights", s.choice.bytes));
   }
-  // The system maps pages around one that is read, and so may have brought back some that were let go.
-  for (const int32_t i : order) let_go(parameters_.weight(stored(i).parameter));
+  // The system maps some pages around each that is read, and so brought back what its neighbours had let go.
+  for (const StoredWeight& s : stored_) {
+    if (s.buffer || !s.copied.empty()) LetGoOfFiles(s);
+  }
   return absl::OkStatus();
 }
 

@@ -76,6 +76,7 @@ class WeightStore {
   // The pieces that are copied to `device`, placed.
   PieceCopy Copies(const hal::Device& device) const;
   absl::Status CopyPieces(const hal::Device& device, PieceCopy::Report report);
+  void LetGoOfFiles(const StoredWeight& stored) const;
 
   const Parameters& parameters_;
   uint32_t residence_ = QIAO_WEIGHT_MAP;

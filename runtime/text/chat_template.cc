@@ -1,9 +1,5 @@
 #include "runtime/text/chat_template.h"
 
-#include <filesystem>
-#include <fstream>
-#include <system_error>
-
 #include "runtime/text/jinja_interpreter.h"
 #include "runtime/text/jinja_parser.h"
 
@@ -12,20 +8,7 @@ namespace {
 
 constexpr std::string_view kSpecialTokens[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                                "pad_token", "cls_token", "mask_token"};
-constexpr uintmax_t kMaxConfigBytes = uintmax_t{64} << 20;
-
-absl::StatusOr<std::string> ReadWhole(const std::filesystem::path& path, uintmax_t max_bytes) {
-  std::error_code error;
-  const uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) return NotFound("%s: %s", path.string(), error.message());
-  if (size > max_bytes)
-    return ResourceExhausted("%s: %d bytes, at most %d are read", path.string(), size, max_bytes);
-  std::ifstream in(path, std::ios::binary);
-  std::string text(static_cast<size_t>(size), '\0');
-  if (!in.read(text.data(), static_cast<std::streamsize>(size)))
-    return DataLoss("%s: cannot be read", path.string());
-  return text;
-}
+constexpr uint64_t kMaxConfigBytes = uint64_t{64} << 20;
 
 // A special token is a string or an AddedToken object. Null where it is neither.
 OrderedJson TokenText(const OrderedJson& token) {
@@ -109,9 +92,11 @@ absl::StatusOr<std::string> ChatTemplate::Render(const OrderedJson& context, con
 }
 
 absl::StatusOr<ChatTemplates> ChatTemplates::Load(std::string_view dir, const ChatTemplateLimits& limits) {
-  const std::filesystem::path folder{std::string(dir)};
-  const std::filesystem::path config_path = folder / "tokenizer_config.json",
-                              jinja_path = folder / "chat_template.jinja";
+  return Load(FolderFiles(std::string(dir)), limits);
+}
+
+absl::StatusOr<ChatTemplates> ChatTemplates::Load(const FileSet& files, const ChatTemplateLimits& limits) {
+  constexpr std::string_view kConfig = "tokenizer_config.json", kJinja = "chat_template.jinja";
   ChatTemplates out;
   out.limits_ = limits;
   const auto add = [&](const std::string& name, std::string_view source,
@@ -120,25 +105,25 @@ absl::StatusOr<ChatTemplates> ChatTemplates::Load(std::string_view dir, const Ch
     out.templates_.emplace_back(name, std::move(parsed));
     return absl::OkStatus();
   };
-  std::error_code error;
   OrderedJson config = OrderedJson::object();
-  if (std::filesystem::exists(config_path, error)) {
-    QIAO_ASSIGN_OR_RETURN(std::string text, ReadWhole(config_path, kMaxConfigBytes));
-    QIAO_ASSIGN_OR_RETURN(config, ParseOrderedJson(text, config_path.string()));
-    if (!config.is_object()) return InvalidArgument("%s: must be an object", config_path.string());
+  QIAO_ASSIGN_OR_RETURN(const std::optional<std::string> text, files.Read(kConfig, kMaxConfigBytes));
+  if (text) {
+    QIAO_ASSIGN_OR_RETURN(config, ParseOrderedJson(*text, files.Where(kConfig)));
+    if (!config.is_object()) return InvalidArgument("%s: must be an object", files.Where(kConfig));
   }
   out.special_tokens_ = SpecialTokens(config);
-  if (std::filesystem::exists(jinja_path, error)) {
-    QIAO_ASSIGN_OR_RETURN(std::string text,
-                          ReadWhole(jinja_path, static_cast<uintmax_t>(limits.max_template_bytes)));
-    QIAO_RETURN_IF_ERROR(add("default", text, jinja_path.string()));
+  QIAO_ASSIGN_OR_RETURN(const std::optional<std::string> jinja,
+                        files.Read(kJinja, static_cast<uint64_t>(limits.max_template_bytes)));
+  if (jinja) {
+    QIAO_RETURN_IF_ERROR(add("default", *jinja, files.Where(kJinja)));
     return out;
   }
   const auto given = config.find("chat_template");
   if (given == config.end() || given->is_null()) {
-    return NotFound("%s: neither chat_template.jinja nor \"chat_template\" in tokenizer_config.json", dir);
+    return NotFound("%s: is missing, and %s has no \"chat_template\"", files.Where(kJinja),
+                    files.Where(kConfig));
   }
-  const std::string where = config_path.string() + ": chat_template";
+  const std::string where = files.Where(kConfig) + ": chat_template";
   if (given->is_string()) {
     QIAO_RETURN_IF_ERROR(add("default", given->get_ref<const std::string&>(), where));
     return out;

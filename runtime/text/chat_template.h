@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/base/file_set.h"
 #include "runtime/base/json.h"
 #include "runtime/base/status.h"
 
@@ -80,6 +81,8 @@ class ChatTemplates {
   // Reads DIR/chat_template.jinja if it exists, else "chat_template" of DIR/tokenizer_config.json, a string
   // or a list of {name, template}. NotFound if the model has none.
   static absl::StatusOr<ChatTemplates> Load(std::string_view dir, const ChatTemplateLimits& limits = {});
+  // The same of other files by these names.
+  static absl::StatusOr<ChatTemplates> Load(const FileSet& files, const ChatTemplateLimits& limits = {});
 
   // With several templates "tool_use" is taken when tools are given, else "default".
   absl::StatusOr<std::string> Render(const ChatRequest& request, const ChatClock& clock = LocalTimeNow) const;

@@ -1,7 +1,5 @@
 #include "runtime/text/tokenizer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -94,12 +92,16 @@ absl::StatusOr<Tokenizer> Tokenizer::FromFile(const std::string& path) {
   return FromJson(bytes, path);
 }
 
-absl::StatusOr<Tokenizer> Tokenizer::FromDir(const std::string& dir) {
-  QIAO_ASSIGN_OR_RETURN(Tokenizer tokenizer, FromFile(dir + "/tokenizer.json"));
-  const std::string config = dir + "/tokenizer_config.json";
-  if (::access(config.c_str(), F_OK) != 0) return tokenizer;
-  QIAO_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(config, kMaxConfigBytes));
-  QIAO_RETURN_IF_ERROR(tokenizer.ReadConfig(bytes, config));
+absl::StatusOr<Tokenizer> Tokenizer::FromDir(const std::string& dir) { return FromFiles(FolderFiles(dir)); }
+
+absl::StatusOr<Tokenizer> Tokenizer::FromFiles(const FileSet& files) {
+  const std::string where = files.Where("tokenizer.json");
+  QIAO_ASSIGN_OR_RETURN(const std::optional<std::string> bytes, files.Read("tokenizer.json", kMaxFileBytes));
+  if (!bytes) return NotFound("%s: there is no such file", where);
+  QIAO_ASSIGN_OR_RETURN(Tokenizer tokenizer, FromJson(*bytes, where));
+  QIAO_ASSIGN_OR_RETURN(const std::optional<std::string> config,
+                        files.Read("tokenizer_config.json", kMaxConfigBytes));
+  if (config) QIAO_RETURN_IF_ERROR(tokenizer.ReadConfig(*config, files.Where("tokenizer_config.json")));
   return tokenizer;
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "runtime/base/file_set.h"
 #include "runtime/base/status.h"
 
 namespace qiao::text {
@@ -35,6 +36,8 @@ class Tokenizer {
   static absl::StatusOr<Tokenizer> FromFile(const std::string& path);
   // A model's folder: tokenizer.json, and tokenizer_config.json if there is one.
   static absl::StatusOr<Tokenizer> FromDir(const std::string& dir);
+  // The same of other files by these names. NOT_FOUND without a tokenizer.json.
+  static absl::StatusOr<Tokenizer> FromFiles(const FileSet& files);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;

@@ -21,7 +21,7 @@ struct DeviceArgs {
   bool allow_fallback = false;
   std::string fallback = "cpu";
   std::string numerics = "bf16";
-  std::string load = "auto";
+  std::string load = "auto", verify = "auto";
   int threads = 0;
   std::map<std::string, std::string> device_options;  // of the backend, the plugin's own
   int64_t context = 0;
@@ -101,6 +101,12 @@ struct SynthArgs {
   bool sparse = false;
 };
 
+struct ConvertArgs {
+  std::string model, out;
+  std::string dtype, head, pack = "neutral";
+  bool force = false;
+};
+
 struct BackendsArgs {
   bool json = false;
 };
@@ -117,6 +123,7 @@ absl::Status Tokenize(const TokenizeArgs& args);
 absl::Status Perplexity(const PerplexityArgs& args);
 absl::Status Bench(const BenchArgs& args);
 absl::Status Synth(const SynthArgs& args);
+absl::Status Convert(const ConvertArgs& args);
 absl::Status Backends(const BackendsArgs& args);
 absl::Status Doctor(const DoctorArgs& args);
 

@@ -58,6 +58,13 @@ void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context = true) {
       ->check(CLI::IsMember({"auto", "map", "copy"}))
       ->capture_default_str()
       ->group(group);
+  sub->add_option(
+         "--verify", d.verify,
+         "Of a .qiao file, compare with their checksums: all tensors; header: none; auto: all where the file "
+         "is at most 32 GiB")
+      ->check(CLI::IsMember({"auto", "all", "header"}))
+      ->capture_default_str()
+      ->group(group);
   sub->add_option("--threads", d.threads, "CPU threads; 0: all that this process may use")
       ->check(Between(0, 4096))
       ->group(group);
@@ -117,12 +124,13 @@ void AddSampling(CLI::App* sub, SamplingArgs& s) {
 
 // MODEL may be given as --model too, which then is what MODEL would have been.
 void AddModel(CLI::App* sub, std::string& model) {
-  sub->add_option("model,--model", model, "The model's folder: config.json, *.safetensors, tokenizer.json");
+  sub->add_option("model,--model", model,
+                  "The model: a folder (config.json, *.safetensors, tokenizer.json) or a .qiao file");
 }
 
 absl::Status NeedModel(const std::string& model) {
   if (!model.empty()) return absl::OkStatus();
-  return UsageError("which model? Give its folder as MODEL or --model",
+  return UsageError("which model? Give its folder or .qiao file as MODEL or --model",
                     "infer run models/demo \"SQLite is a\"");
 }
 
@@ -136,9 +144,10 @@ void AddRun(CLI::App& app, Command& command) {
                              "  echo \"A transaction is\" | infer run models/demo\n"
                              "  infer run models/chat --chat \"Who wrote this?\" --system \"Be brief.\"\n"
                              "  infer run models/demo --backend null --allow-fallback --placement \"Hello\"");
-  sub->add_option("model", a->model, "The model's folder: config.json, *.safetensors, tokenizer.json");
+  sub->add_option("model", a->model,
+                  "The model: a folder (config.json, *.safetensors, tokenizer.json) or a .qiao file");
   sub->add_option("prompt", *prompt, "The text to continue; - or nothing: stdin");
-  sub->add_option("--model", *named, "The model's folder; the first argument is then the prompt");
+  sub->add_option("--model", *named, "The model; the first argument is then the prompt");
   sub->add_option("--file", a->file, "Read the prompt from a file");
   sub->add_flag("--chat", a->chat, "The prompt is a message: put it into the model's chat template");
   sub->add_option("--system", a->system, "With --chat: a system message before it");
@@ -388,6 +397,32 @@ void AddSynth(CLI::App& app, Command& command) {
   sub->callback([&command, a] { command = [a] { return Synth(*a); }; });
 }
 
+void AddConvert(CLI::App& app, Command& command) {
+  auto a = std::make_shared<ConvertArgs>();
+  CLI::App* sub =
+      Subcommand(app, "convert", "Write a model into one .qiao file, in another number format if you like",
+                 "  infer convert models/demo demo.qiao\n"
+                 "  infer convert DeepSeek-V2-Lite lite.qiao --dtype fp8 --head fp8\n"
+                 "  infer convert lite.qiao lite-bf16.qiao --dtype bf16\n"
+                 "Embedding, norms and router stay as releases have them (bf16). The file grows as "
+                 "OUT.partial; after an\n"
+                 "interruption the same command goes on with it.");
+  sub->add_option("model", a->model, "The model: a folder or a .qiao file")->required();
+  sub->add_option("out", a->out, "The .qiao file to write")->required();
+  sub->add_option("--dtype", a->dtype,
+                  "fp8: in blocks of 128x128 with scales, as DeepSeek releases; bf16; int8: a scale a row "
+                  "(default: as "
+                  "it is)")
+      ->check(CLI::IsMember({"fp8", "bf16", "int8"}));
+  sub->add_option("--head", a->head, "The output head (default: bf16 with --dtype, else as it is)")
+      ->check(CLI::IsMember({"fp8", "bf16"}));
+  sub->add_option("--pack", a->pack, "neutral: row-major, for every backend; cpu: in that backend's own form")
+      ->check(CLI::IsMember({"cpu", "neutral"}))
+      ->capture_default_str();
+  sub->add_flag("--force", a->force, "Replace OUT where it is there");
+  sub->callback([&command, a] { command = [a] { return Convert(*a); }; });
+}
+
 void AddBackends(CLI::App& app, Command& command) {
   auto a = std::make_shared<BackendsArgs>();
   CLI::App* sub = Subcommand(app, "backends", "The plugins that are found, and their devices",
@@ -431,6 +466,7 @@ absl::Status ParseCommandLine(int argc, char** argv, Command& command) {
   AddPerplexity(app, command);
   AddBench(app, command);
   AddSynth(app, command);
+  AddConvert(app, command);
   AddBackends(app, command);
   AddDoctor(app, command);
   if (argc <= 1) {

@@ -1,4 +1,5 @@
-// infer inspect: what is in a model and what it will need. Reads headers only, never weights.
+// infer inspect: what is in a model and what it will need. Reads headers only, never weights, unless their
+// checksums are asked for.
 #include <cstdio>
 
 #include "absl/strings/str_join.h"
@@ -77,8 +78,12 @@ OrderedJson ToJson(const Findings& f, const DeviceArgs& args) {
       {"routed", info.experts}, {"per_token", info.experts_per_token}, {"shared", info.shared_experts}};
   json["parameters"] = {
       {"stored", f.parameters.stored}, {"unique", f.parameters.unique}, {"active", f.parameters.active}};
-  json["files"] = f.folder.checkpoint->files().size();
+  json["files"] = f.folder.checkpoint->file_count();
   json["bytes"] = f.folder.checkpoint->data_bytes();
+  if (f.folder.qiao_file != nullptr) {
+    json["producer"] = f.folder.qiao_file->producer();
+    json["verified"] = f.folder.verified;
+  }
   json["active_bytes"] = f.census.active_bytes;
   json["parts"] = OrderedJson::array();
   for (const auto& [part, census] : f.census.parts) {
@@ -137,7 +142,12 @@ void PrintSummary(const Findings& f) {
                                 Grouped(static_cast<uint64_t>(info.context)))});
   table.Row(
       {"weights", absl::StrFormat("%s; %s in %d file%s", info.weight_format, Bytes(checkpoint.data_bytes()),
-                                  checkpoint.files().size(), checkpoint.files().size() == 1 ? "" : "s")});
+                                  checkpoint.file_count(), checkpoint.file_count() == 1 ? "" : "s")});
+  if (f.folder.qiao_file != nullptr) {
+    table.Row({"checksums", f.folder.verified
+                                ? "all verified"
+                                : "header and texts verified; tensors: not read (--verify all)"});
+  }
   table.Row({"text", f.folder.tokenizer ? f.folder.chat_template ? "tokenizer and chat template"
                                                                  : "tokenizer, no chat template"
                                         : "no tokenizer: only infer logits can run it"});
@@ -252,6 +262,7 @@ absl::Status Inspect(const InspectArgs& args) {
   CatchInterrupts();
   ProgressBar bar;
   engine::OpenOptions open;
+  open.verify = args.device.verify == "all" ? formats::Verify::kAll : formats::Verify::kHeader;
   open.progress = bar.callback();
   QIAO_ASSIGN_OR_RETURN(const auto folder, OpenModel(args.model, open));
   bar.Clear();

@@ -67,6 +67,7 @@ EngineOptions ToEngineOptions(const std::string& model, const DeviceArgs& args) 
   options.numerics = args.numerics;
   options.threads = args.threads;
   options.load = args.load;
+  options.verify = args.verify;
   options.backend_options = args.device_options;
   options.context = args.context;
   options.page_tokens = args.page_tokens;
@@ -104,6 +105,7 @@ absl::StatusOr<LoadedModel> LoadModel(
   ProgressBar bar;
   engine::OpenOptions open;
   open.text = text;
+  open.verify = formats::ParseVerify(args.verify).value_or(formats::Verify::kAuto);
   open.progress = bar.callback();
   QIAO_ASSIGN_OR_RETURN(loaded.folder, OpenModel(path, open));
   QIAO_RETURN_IF_ERROR(CheckDevice(args, loaded.folder->model->info()));

@@ -47,6 +47,7 @@ absl::StatusOr<std::string> RenderMessage(const Engine& engine, const RunArgs& a
 absl::Status PrintPlacement(const RunArgs& args) {
   engine::OpenOptions open;
   open.text = false;
+  open.verify = formats::Verify::kHeader;  // loading does it
   QIAO_ASSIGN_OR_RETURN(auto folder, OpenModel(args.model, open));
   QIAO_RETURN_IF_ERROR(CheckDevice(args.device, folder->model->info()));
   const program::CheckpointSource source(*folder->checkpoint);

@@ -1,10 +1,9 @@
 // infer tokenize: needs the tokenizer's files and nothing else of a model.
-#include <sys/stat.h>
-
 #include <limits>
 #include <optional>
 
 #include "runtime/base/json.h"
+#include "runtime/engine/model_folder.h"
 #include "runtime/text/chat_template.h"
 #include "runtime/text/tokenizer.h"
 #include "tools/infer/args.h"
@@ -17,7 +16,7 @@ namespace {
 
 class Converter {
  public:
-  explicit Converter(std::string folder) : folder_(std::move(folder)) {}
+  explicit Converter(std::shared_ptr<const FileSet> files) : files_(std::move(files)) {}
 
   // Answers one request; `what` names it in errors.
   absl::StatusOr<OrderedJson> Answer(std::string_view line, std::string_view what) {
@@ -41,7 +40,7 @@ class Converter {
   // Read when it is first needed: chat templates do without it.
   absl::StatusOr<const text::Tokenizer*> GetTokenizer() {
     if (!tokenizer_) {
-      auto tokenizer = text::Tokenizer::FromDir(folder_);
+      auto tokenizer = text::Tokenizer::FromFiles(*files_);
       if (!tokenizer.ok()) return WithExit(tokenizer.status(), kExitModel);
       tokenizer_.emplace(*std::move(tokenizer));
     }
@@ -65,7 +64,7 @@ class Converter {
 
   absl::StatusOr<OrderedJson> Render(const OrderedJson& json, std::string_view what) {
     if (!templates_) {
-      auto templates = text::LoadChatTemplate(folder_);
+      auto templates = text::ChatTemplates::Load(*files_);
       if (!templates.ok()) return WithExit(templates.status(), kExitModel);
       templates_.emplace(*std::move(templates));
     }
@@ -85,7 +84,7 @@ class Converter {
     return OrderedJson{{"rendered", std::move(text)}};
   }
 
-  std::string folder_;
+  std::shared_ptr<const FileSet> files_;
   std::optional<text::Tokenizer> tokenizer_;
   std::optional<text::ChatTemplates> templates_;
 };
@@ -93,12 +92,9 @@ class Converter {
 }  // namespace
 
 absl::Status Tokenize(const TokenizeArgs& args) {
-  struct stat st;
-  if (::stat(args.model.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) {
-    return WithExit(NotFound("%s: no such folder; give the one that holds tokenizer.json", args.model),
-                    kExitModel);
-  }
-  Converter converter(args.model);
+  auto files = engine::OpenModelFiles(args.model);
+  if (!files.ok()) return WithExit(files.status(), kExitModel);
+  Converter converter(*std::move(files));
   if (args.jsonl) {
     int64_t lines = 0, failed = 0;
     QIAO_RETURN_IF_ERROR(ForEachLine(*args.jsonl, [&](int64_t number, std::string_view line) -> absl::Status {

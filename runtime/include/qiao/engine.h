@@ -90,7 +90,7 @@ class [[nodiscard]] Result {
 enum class LogLevel { kDebug = 0, kInfo = 1, kWarning = 2, kError = 3 };
 
 struct EngineOptions {
-  std::string model;            // the folder: config.json, *.safetensors, tokenizer.json
+  std::string model;            // a folder (config.json, *.safetensors, tokenizer.json) or a .qiao file
   std::string backend = "cpu";  // NAME or NAME:INDEX
   bool allow_fallback =
       false;  // operations that the backend lacks run on the host; otherwise loading fails and lists them
@@ -112,6 +112,10 @@ struct EngineOptions {
   // there are any; the files' pages are let go meanwhile. "auto": copy where the weights are at most 60 % of
   // what the device has free, and a budget that is given allows it; else map. MemoryReport tells which.
   std::string load = "auto";
+  // Which tensors of a .qiao file are compared with their checksums before anything else: "all", "header"
+  // (none; names, shapes and texts always are), or "auto": all in a file of at most 32 GiB. A difference is
+  // DATA_LOSS.
+  std::string verify = "auto";
 
   // Hooks; all optional, called from any thread, must outlive the engine.
   std::function<void(LogLevel, std::string_view message)> log;
