@@ -66,7 +66,9 @@ TEST(Engine, ReportsEveryOperation) {
     EXPECT_GT(o.bytes, 0) << o.node;
     EXPECT_FALSE(o.kernel.empty()) << o.node;
     EXPECT_TRUE(o.arithmetic == "f32" || o.arithmetic == "bf16") << o.arithmetic;
-    if (o.node == "logits") EXPECT_EQ(o.flops, 2.0 * 256 * 4096) << "one row of the prompt, one a token";
+    if (o.node == "logits") {
+      EXPECT_EQ(o.flops, 2.0 * 256 * 4096) << "one row of the prompt, one a token";
+    }
   };
   const auto result = engine->Generate(request, nullptr);
   ASSERT_TRUE(result.ok()) << result.status().message();

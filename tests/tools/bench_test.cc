@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "runtime/base/json.h"
 #include "tests/tools/infer_process.h"
 #include "tools/infer/bench_cases.h"
@@ -42,8 +43,8 @@ TEST(Bench, MeasuresEveryCaseBesideItsLimit) {
   std::vector<std::string> cases;
   for (const Json& result : json["results"]) {
     const bool prefill = result["kind"] == "prefill";
-    cases.push_back(prefill ? "p" + result["tokens"].dump()
-                            : "d" + result["depth"].dump() + "x" + result["batch"].dump());
+    cases.push_back(prefill ? absl::StrCat("p", result["tokens"].dump())
+                            : absl::StrCat("d", result["depth"].dump(), "x", result["batch"].dump()));
     EXPECT_GT(result["tokens_per_s"], 0);
     EXPECT_LE(result["tokens_per_s_min"], result["tokens_per_s"]);
     EXPECT_GE(result["tokens_per_s_max"], result["tokens_per_s"]);
@@ -245,7 +246,9 @@ TEST(MemoryUse, ThePeakCanStartAgain) {
     EXPECT_GT(ReadMemoryUse().anonymous, 256 << 20);
     EXPECT_NE(large[12345], 0);
   }
-  if (ResetPeakMemory()) EXPECT_LT(ReadMemoryUse().peak, 200 << 20);
+  if (ResetPeakMemory()) {
+    EXPECT_LT(ReadMemoryUse().peak, 200 << 20);
+  }
 }
 
 }  // namespace
