@@ -20,6 +20,7 @@
 #include <string>
 #include <utility>
 
+#include "backends/cpu/i8_weights.h"
 #include "backends/cpu/machine.h"
 #include "kernels/cpu/kernel.h"
 #include "kernels/cpu/library_gemm.h"
@@ -110,9 +111,10 @@ class CpuOperation : public Operation {
       : op_(op), isa_(isa), pool_(pool), library_(std::move(library)) {}
 
   Answer Support(const qiao_op_call& call) const override {
+    const kernels::cpu::OpKernel& op = KernelFor(op_, call);
     std::string why;
-    if (!op_.supports(call, &why)) return Answer::No(std::move(why));
-    return Answer::Yes(std::string("cpu_") + op_.name + "_" + std::string(Name(isa_)));
+    if (!op.supports(call, &why)) return Answer::No(std::move(why));
+    return Answer::Yes(std::string("cpu_") + op.name + "_" + std::string(Name(isa_)));
   }
 
   std::unique_ptr<Kernel> Prepare(const qiao_op_call& call, Status& status) const override {
@@ -124,7 +126,7 @@ class CpuOperation : public Operation {
         return kernel;
       }
     }
-    auto kernel = std::make_unique<CpuKernel>(call, op_, isa_, pool_);
+    auto kernel = std::make_unique<CpuKernel>(call, KernelFor(op_, call), isa_, pool_);
     status = kernel->copied();
     return kernel;
   }
@@ -206,11 +208,13 @@ class CpuDevice : public HostDevice {
     return Ok();
   }
 
-  // Every supported weight is multiplied as it lies in the file.
+  // Every supported weight is multiplied as it lies in the file. INT8 weights that meet rows as they are
+  // (kv_b_proj, absorbed) are stored in the rows' dtype.
   Status ChooseWeight(const qiao_weight_request& request, qiao_weight_choice& choice) override {
     if (request.piece_count == 0) return InvalidArgument("weight_choose: a weight without pieces");
     const qiao_piece& first = request.piece[0];
     std::string why;
+    if (UseOfI8(request) != I8Use::kNone) return ChooseI8Weight(request, choice);
     if (!kernels::cpu::SupportsWeight(first.dtype, first.scheme, QIAO_LAYOUT_PIECES, first.block, &why)) {
       return Unimplemented(OpName(request.op) + ": " + why);
     }
@@ -234,6 +238,12 @@ class CpuDevice : public HostDevice {
     choice.error = 0;
     SetText(choice.why, "stays mapped: decoded in registers, or once for each panel of 16 rows");
     return Ok();
+  }
+
+  Status StoreWeight(Stream& stream, const qiao_weight_request& request, const qiao_weight_choice& choice,
+                     void* dst) override {
+    if (UseOfI8(request) == I8Use::kAsNumbers) return StoreI8AsNumbers(request, choice, dst);
+    return HostDevice::StoreWeight(stream, request, choice, dst);
   }
 
  private:
