@@ -39,7 +39,7 @@ struct TensorSpec {
   Shape shape;
   Part part = Part::kAttention;
   DType plain = DType::kBF16;  // the dtype that releases store it in when it is not quantised
-  bool quantised = false;      // one of those that an FP8 release stores as FP8 with block scales
+  bool quantised = false;      // one of those that an FP8 or INT8 release stores as such, with scales
   // Which share of it one token uses: experts k/E, a row of the embedding 1/V, everything else 1.
   double active = 1.0;
 };

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/cpu/i8_weights.h"
 #include "backends/cpu/machine.h"
 #include "backends/cpu/weights.h"
 #include "kernels/cpu/kernel.h"
@@ -113,9 +114,10 @@ class CpuOperation : public Operation {
       : op_(op), isa_(isa), pool_(pool), library_(std::move(library)) {}
 
   Answer Support(const qiao_op_call& call) const override {
+    const kernels::cpu::OpKernel& op = KernelFor(op_, call);
     std::string why;
-    if (!op_.supports(call, &why)) return Answer::No(std::move(why));
-    return Answer::Yes(std::string("cpu_") + op_.name + "_" + std::string(Name(isa_)));
+    if (!op.supports(call, &why)) return Answer::No(std::move(why));
+    return Answer::Yes(std::string("cpu_") + op.name + "_" + std::string(Name(isa_)));
   }
 
   std::unique_ptr<Kernel> Prepare(const qiao_op_call& call, Status& status) const override {
@@ -127,7 +129,7 @@ class CpuOperation : public Operation {
         return kernel;
       }
     }
-    auto kernel = std::make_unique<CpuKernel>(call, op_, isa_, pool_);
+    auto kernel = std::make_unique<CpuKernel>(call, KernelFor(op_, call), isa_, pool_);
     status = kernel->copied();
     return kernel;
   }
@@ -233,14 +235,19 @@ class CpuDevice : public HostDevice {
     return Ok();
   }
 
-  // A library multiplies weights as the files hold them, and so do tiles.
+  // A library multiplies weights as the files hold them, and so do tiles. INT8 weights that meet rows as they are
+  // (kv_b_proj, absorbed) are stored in the rows' dtype.
   Status ChooseWeight(const qiao_weight_request& request, qiao_weight_choice& choice) override {
+    if (request.piece_count == 0) return InvalidArgument("weight_choose: a weight without pieces");
+    if (UseOfI8(request) != I8Use::kNone) return ChooseI8Weight(request, choice);
     const bool pack = !library_ && isa_ != Isa::kAmx;
     return cpu_backend::ChooseWeight(request, pack, alignment(), choice);
   }
+
   Status StoreWeight(Stream&, const qiao_weight_request& request, const qiao_weight_choice& choice,
-                     void* to) override {
-    return cpu_backend::StoreWeight(request, choice, isa_, pool_, to);
+                     void* dst) override {
+    if (UseOfI8(request) == I8Use::kAsNumbers) return StoreI8AsNumbers(request, choice, dst);
+    return cpu_backend::StoreWeight(request, choice, isa_, pool_, dst);
   }
 
  private:

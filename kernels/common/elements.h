@@ -73,8 +73,13 @@ inline void LoadFloats(uint32_t dtype, const void* from, int64_t n, float* out) 
       for (int64_t i = 0; i < n; ++i) out[i] = F8E5M2ToFloat(p[i]);
       break;
     }
+    case QIAO_I8: {
+      const auto* p = static_cast<const int8_t*>(from);
+      for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(p[i]);
+      break;
+    }
     default:
-      break;  // no other dtype holds floats; callers check
+      break;  // no other dtype holds such numbers; callers check
   }
 }
 

@@ -41,7 +41,8 @@ class WeightMatrix {
   // What element (r, c) is multiplied by.
   float Scale(int64_t r, int64_t c) const {
     const qiao_piece& p = PieceOf(&r);
-    if (p.scheme != QIAO_SCHEME_BLOCK) return 1.0f;
+    if (p.scheme == QIAO_SCHEME_NONE) return 1.0f;
+    if (p.scheme == QIAO_SCHEME_CHANNEL) return p.scale[p.row0 + r];
     return p.scale[(p.row0 + r) / p.block[0] * p.scale_ld + c / p.block[1]];
   }
   // The columns c.. of row r up to here share one scale.
@@ -56,6 +57,7 @@ class WeightMatrix {
     const qiao_piece& p = PieceOf(&within);
     int64_t left = p.rows - within;
     if (p.scheme == QIAO_SCHEME_BLOCK) left = std::min(left, p.block[0] - (p.row0 + within) % p.block[0]);
+    if (p.scheme == QIAO_SCHEME_CHANNEL) left = 1;
     return r + left;
   }
 

@@ -33,5 +33,8 @@ struct OpKernel {
 
 // Null for an operation that has no kernel here.
 const OpKernel* FindKernel(uint32_t op);
+// The kernel for a call of the operation that `kernel` is for: products of INT8 rows have kernels of their
+// own.
+const OpKernel& KernelFor(const OpKernel& kernel, const qiao_op_call& call);
 
 }  // namespace qiao::kernels::cpu

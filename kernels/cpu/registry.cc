@@ -1,6 +1,7 @@
 #include <array>
 
 #include "kernels/cpu/kernel.h"
+#include "kernels/cpu/linear_i8_channel.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/support.h"
 
@@ -35,7 +36,19 @@ constexpr std::array<OpKernel, 20> kKernels{{
     {QIAO_OP_ARGMAX, "argmax", SupportsArgMax, None, SelectArgMax},
 }};
 
+constexpr OpKernel kLinearI8{QIAO_OP_LINEAR, "linear_i8_channel", SupportsLinearI8, LinearI8Workspace,
+                             SelectLinearI8};
+constexpr OpKernel kGroupedLinearI8{QIAO_OP_GROUPED_LINEAR, "grouped_linear_i8_channel",
+                                    SupportsGroupedLinearI8, GroupedLinearI8Workspace, SelectGroupedLinearI8};
+
 }  // namespace
+
+const OpKernel& KernelFor(const OpKernel& kernel, const qiao_op_call& call) {
+  const bool i8 = call.argument_count > 0 && call.argument[0].dtype == QIAO_I8;
+  if (i8 && kernel.op == QIAO_OP_LINEAR) return kLinearI8;
+  if (i8 && kernel.op == QIAO_OP_GROUPED_LINEAR) return kGroupedLinearI8;
+  return kernel;
+}
 
 const OpKernel* FindKernel(uint32_t op) {
   for (const OpKernel& kernel : kKernels)

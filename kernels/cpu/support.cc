@@ -46,7 +46,7 @@ class Conditions {
                      absl::StrFormat("%s is %s, which these kernels do not take", name, DTypeName(t.dtype)));
     Require(t.layout == QIAO_LAYOUT_STRIDED, absl::StrFormat("%s must be a strided array", name));
     Require(t.rank >= 1 && t.rank <= QIAO_MAX_RANK, absl::StrFormat("%s has rank %d", name, t.rank));
-    if (yes_ && (kAct | Bit(QIAO_F16) | Bit(QIAO_F8E4M3)) & Bit(t.dtype) && LastDim(t) > 1)
+    if (yes_ && (kAct | Bit(QIAO_F16) | Bit(QIAO_F8E4M3) | Bit(QIAO_I8)) & Bit(t.dtype) && LastDim(t) > 1)
       Require(t.stride[t.rank - 1] == 1,
               absl::StrFormat("the last dimension of %s has stride %d, not 1", name, t.stride[t.rank - 1]));
     if (yes_ && contiguous) {
@@ -88,6 +88,15 @@ class Conditions {
               absl::StrFormat("x is quantised in blocks of %d, the weight in blocks of %d", x.block[1],
                               w.block[1]));
     return *this;
+  }
+  // INT8 rows and an INT8 weight, a scale for each row of both.
+  Conditions& I8Rows(bool transposed, uint32_t weight) {
+    if (!yes_) return *this;
+    const qiao_tensor& w = at(weight);
+    Require(has(1), "x is i8 without x_scale").Array(1, "x_scale", Bit(QIAO_F32)).Array(0, "x", Bit(QIAO_I8));
+    Require(!transposed, "INT8 rows with a transposed weight");
+    return Require(w.dtype == QIAO_I8 && w.scheme == QIAO_SCHEME_CHANNEL && w.layout == QIAO_LAYOUT_PIECES,
+                   "INT8 rows meet INT8 weights with a scale for each row, as they lie in the files");
   }
   bool yes() const { return yes_; }
 
@@ -179,6 +188,27 @@ bool SupportsMoeMlp(const qiao_op_call& call, std::string* why) {
       .Same(0, 7, "x and y")
       .Array(8, "ids", Bit(QIAO_I32), true)
       .Array(9, "w", Bit(QIAO_F32), true)
+      .yes();
+}
+
+bool SupportsLinearI8(const qiao_op_call& call, std::string* why) {
+  Conditions c(call, why);
+  c.Count(6).I8Rows(static_cast<const qiao_linear_params*>(call.params)->w_transposed != 0, 2).Act(5, "y");
+  if (c.yes() && c.has(3)) c.Array(3, "bias", Bit(QIAO_F32), true);
+  if (c.yes() && c.has(4)) c.Act(4, "residual").Same(4, 5, "the residual and y");
+  return c
+      .Require(!c.yes() || (c.at(0).rank == c.at(5).rank && (c.at(0).rank == 2 || c.at(0).rank == 3)),
+               "x and y must be [T,B,K] and [T,B,N], or both without B")
+      .yes();
+}
+
+bool SupportsGroupedLinearI8(const qiao_op_call& call, std::string* why) {
+  Conditions c(call, why);
+  return c.Count(5)
+      .I8Rows(false, 3)
+      .Array(2, "ends", Bit(QIAO_I64), true)
+      .Act(4, "y")
+      .Require(!c.yes() || (c.at(0).rank == 2 && c.at(3).rank == 3), "x must be [R,K] and the weight [E,N,K]")
       .yes();
 }
 
@@ -310,12 +340,10 @@ bool SupportsCast(const qiao_op_call& call, std::string* why) {
 
 bool SupportsQuantise(const qiao_op_call& call, std::string* why) {
   const auto& p = *static_cast<const qiao_quantise_params*>(call.params);
-  return Conditions(call, why)
-      .Count(3)
-      .Require(p.block > 0, "block must be positive")
-      .Act(0, "x")
-      .Array(1, "q", Bit(QIAO_F8E4M3))
-      .Array(2, "scale", Bit(QIAO_F32))
+  Conditions c(call, why);
+  c.Count(4).Act(0, "x").Array(2, "q", Bit(QIAO_F8E4M3) | Bit(QIAO_I8)).Array(3, "scale", Bit(QIAO_F32));
+  if (c.yes() && c.has(1)) c.Array(1, "ends", Bit(QIAO_I64), true);
+  return c.Require(!c.yes() || p.block > 0 || c.at(2).dtype == QIAO_I8, "block must be positive for f8_e4m3")
       .yes();
 }
 

@@ -15,6 +15,8 @@ bool SupportsLinear(const qiao_op_call& call, std::string* why);
 bool SupportsGroupedLinear(const qiao_op_call& call, std::string* why);
 bool SupportsMlp(const qiao_op_call& call, std::string* why);
 bool SupportsMoeMlp(const qiao_op_call& call, std::string* why);
+bool SupportsLinearI8(const qiao_op_call& call, std::string* why);
+bool SupportsGroupedLinearI8(const qiao_op_call& call, std::string* why);
 bool SupportsMoeGate(const qiao_op_call& call, std::string* why);
 bool SupportsMoePermute(const qiao_op_call& call, std::string* why);
 bool SupportsMoeCombine(const qiao_op_call& call, std::string* why);

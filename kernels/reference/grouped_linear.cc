@@ -28,7 +28,8 @@ void GroupedLinear(const KernelCall& call) {
       rows.values.resize(static_cast<size_t>(rows.count * k_size));
       for (int64_t i = 0; i < rows.count; ++i) x.Load(r0 + i, &rows.values[static_cast<size_t>(i * k_size)]);
       if (call.has(kXScale)) {
-        rows.scale_block = call.tensor[kX].block[1];
+        rows.integers = call.tensor[kX].dtype == QIAO_I8;
+        rows.scale_block = rows.integers ? k_size : call.tensor[kX].block[1];
         rows.scales.resize(static_cast<size_t>(rows.count * x_scale.width()));
         for (int64_t i = 0; i < rows.count; ++i) {
           x_scale.Load(r0 + i, &rows.scales[static_cast<size_t>(i * x_scale.width())]);

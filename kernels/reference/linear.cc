@@ -35,7 +35,8 @@ void Linear(const KernelCall& call) {
         x.Load((t0 + i) * heads + b, &rows.values[static_cast<size_t>(i * k_size)]);
       }
       if (call.has(kXScale)) {
-        rows.scale_block = call.tensor[kX].block[1];
+        rows.integers = call.tensor[kX].dtype == QIAO_I8;
+        rows.scale_block = rows.integers ? k_size : call.tensor[kX].block[1];
         rows.scales.resize(static_cast<size_t>(count * x_scale.width()));
         for (int64_t i = 0; i < count; ++i) {
           x_scale.Load((t0 + i) * heads + b, &rows.scales[static_cast<size_t>(i * x_scale.width())]);

@@ -56,6 +56,11 @@ void MultiplyRows(const ScaledRows& x, const WeightMatrix& w, bool transposed, s
             x.scale_block
                 ? static_cast<double>(x.scales[static_cast<size_t>(i * x_scales + begin / x.scale_block)])
                 : 1.0;
+        if (x.integers) {  // one part: all of K
+          const float scale = static_cast<float>(x_scale) * static_cast<float>(w_scale);
+          total[i] = static_cast<double>(static_cast<float>(part[static_cast<size_t>(i)]) * scale);
+          continue;
+        }
         total[i] += part[static_cast<size_t>(i)] * x_scale * w_scale;
       }
     }

@@ -10,7 +10,10 @@
 namespace qiao::kernels::reference {
 
 // Rows of K stored numbers, and, where they are quantised, one scale for each `scale_block` of them.
+// `integers`: INT8 rows, with one scale a row and `scale_block` = K, for an INT8 weight with one scale an
+// output.
 struct ScaledRows {
+  bool integers = false;
   int64_t count = 0;
   std::vector<float> values;  // [count, K]
   int64_t scale_block = 0;    // 0: no scales
@@ -22,6 +25,9 @@ struct ScaledRows {
 // scales:
 //
 //   sum = sum over parts p of (sum over k in p of x[i, k] w[n, k]) * x_scale[i, p] * w_scale[n, p]
+//
+// Of integers the sum is exact, and f32 operations follow: sum = f32(sum over k of x[i, k] w[n, k]) *
+// (x_scale[i] * w_scale[n]).
 void MultiplyRows(const ScaledRows& x, const WeightMatrix& w, bool transposed, std::vector<double>* sum);
 
 }  // namespace qiao::kernels::reference

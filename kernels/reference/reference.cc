@@ -44,12 +44,10 @@ bool IsFloatDType(uint32_t dtype) { return dtype >= QIAO_F32 && dtype <= QIAO_F8
 bool WeightSupported(const qiao_tensor& w, std::string* why) {
   if (w.layout == QIAO_LAYOUT_OPAQUE) {
     *why = "the weight is packed by another backend";
-  } else if (!IsFloatDType(w.dtype)) {
-    *why = "the weight's dtype is not a float one";
-  } else if (w.scheme == QIAO_SCHEME_CHANNEL) {
-    *why = "channel scales are not implemented";
-  } else if (w.scheme == QIAO_SCHEME_BLOCK && w.layout != QIAO_LAYOUT_PIECES) {
-    *why = "block scales come with weights in pieces only";
+  } else if (!IsFloatDType(w.dtype) && w.dtype != QIAO_I8) {
+    *why = "the weight's dtype is neither a float one nor i8";
+  } else if (w.scheme != QIAO_SCHEME_NONE && w.layout != QIAO_LAYOUT_PIECES) {
+    *why = "scales come with weights in pieces only";
   } else {
     return true;
   }
@@ -81,15 +79,20 @@ bool Supported(const qiao_op_call& call, std::string* why) {
     } else if (t.dtype == QIAO_F16 && !(call.op == QIAO_OP_CAST && i == 0)) {
       *why = "f16 activations are read by cast only";
       return false;
-    } else if (t.dtype == QIAO_F8E5M2 || t.dtype == QIAO_I8) {
-      *why = "activations are f32, bf16 or E4M3";
+    } else if (t.dtype == QIAO_F8E5M2) {
+      *why = "activations are f32, bf16, E4M3 or INT8";
       return false;
     }
   }
   if (call.op == QIAO_OP_LINEAR || call.op == QIAO_OP_GROUPED_LINEAR) {
     const bool scaled = call.argument[1].dtype != QIAO_DTYPE_NONE;
-    if ((call.argument[0].dtype == QIAO_F8E4M3) != scaled) {
+    const qiao_tensor &x = call.argument[0], &w = call.argument[entry->weight];
+    if ((x.dtype == QIAO_F8E4M3 || x.dtype == QIAO_I8) != scaled) {
       *why = "quantised activations and their scales come together";
+      return false;
+    }
+    if (x.dtype == QIAO_I8 && (w.dtype != QIAO_I8 || w.scheme != QIAO_SCHEME_CHANNEL)) {
+      *why = "INT8 activations meet INT8 weights with a scale for each row";
       return false;
     }
   }

@@ -18,8 +18,8 @@ using KernelFn = void (*)(const KernelCall&);
 KernelFn Find(uint32_t op);
 
 // Whether the scalar kernels take this call, which runtime/ops has checked; *why says why not. They take
-// activations in f32 and bf16 with any strides, and weights in f32, bf16, f16, E4M3 and E5M2, strided or in
-// pieces, with block scales where in pieces.
+// activations in f32 and bf16 with any strides, and weights in f32, bf16, f16, E4M3, E5M2 and INT8, strided
+// or in pieces, with scales (blocks, or one a row) where in pieces. Products also take E4M3 and INT8 rows.
 bool Supported(const qiao_op_call& call, std::string* why);
 
 // One file each.

@@ -143,9 +143,10 @@ absl::StatusOr<DeepseekConfig> ReadDeepseekConfig(const ConfigReader& c, std::ve
   QIAO_ASSIGN_OR_RETURN(d.rope_interleaved, c.GetBoolOr("rope_interleave", true));
   QIAO_ASSIGN_OR_RETURN(d.tied, c.GetBoolOr("tie_word_embeddings", false));
   QIAO_ASSIGN_OR_RETURN(d.quantization, formats::ReadQuantization(c));
-  if (d.quantization) {
+  if (d.quantization && !d.quantization->int8_channel) {
     const formats::QuantizationConfig& q = *d.quantization;
-    if (q.quant_method != "fp8") return Want(c, "quantization_config.quant_method", q.quant_method, "fp8");
+    if (q.quant_method != "fp8")
+      return Want(c, "quantization_config.quant_method", q.quant_method, "fp8 or compressed-tensors");
     if (!q.fmt.empty() && q.fmt != "e4m3") return Want(c, "quantization_config.fmt", q.fmt, "e4m3");
     if (!q.scale_fmt.empty())
       return Want(c, "quantization_config.scale_fmt", q.scale_fmt, "f32 scales (no scale_fmt)");

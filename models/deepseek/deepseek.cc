@@ -84,15 +84,19 @@ Deepseek::Deepseek(DeepseekConfig config, ops::RopeFrequencies frequencies, std:
     absl::StrAppendFormat(&info_.architecture, "; %d experts, top %d, %d shared", c_.experts,
                           c_.experts_per_token, c_.shared_experts);
   }
-  info_.weight_format = c_.quantization
-                            ? absl::StrFormat("fp8 e4m3, %dx%d blocks", c_.quantization->weight_block_size[0],
-                                              c_.quantization->weight_block_size[1])
-                            : (c_.torch_dtype.empty() ? "unquantised" : c_.torch_dtype);
+  info_.weight_format =
+      c_.quantization && c_.quantization->int8_channel ? "int8, a scale for each output channel"
+      : c_.quantization ? absl::StrFormat("fp8 e4m3, %dx%d blocks", c_.quantization->weight_block_size[0],
+                                          c_.quantization->weight_block_size[1])
+                        : (c_.torch_dtype.empty() ? "unquantised" : c_.torch_dtype);
 }
 
 program::Quantisation Deepseek::quantisation() const {
   program::Quantisation q;
-  if (c_.quantization) {
+  if (c_.quantization && c_.quantization->int8_channel) {
+    q.scale_suffix = "_scale";
+    q.channel = true;
+  } else if (c_.quantization) {
     q.scale_suffix = "_scale_inv";  // a misnomer: values are multiplied by it
     q.block[0] = static_cast<int32_t>(c_.quantization->weight_block_size[0]);
     q.block[1] = static_cast<int32_t>(c_.quantization->weight_block_size[1]);

@@ -26,7 +26,9 @@ std::string Size(uint64_t bytes) {
 absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name) {
   if (name == "f32") return program::Numerics{DType::kF32, DType::kF32};
   if (name == "bf16") return program::Numerics{DType::kBF16, DType::kBF16};
-  return InvalidArgument("numerics \"%s\" is not known; there are f32 and bf16", name);
+  if (name == "w8a8") return program::Numerics{DType::kBF16, DType::kBF16, DType::kF8E4M3};
+  if (name == "w8a8-f32") return program::Numerics{DType::kF32, DType::kF32, DType::kF8E4M3};
+  return InvalidArgument("numerics \"%s\" is not known; there are bf16, f32, w8a8 and w8a8-f32", name);
 }
 
 absl::StatusOr<LoadMode> ParseLoadMode(std::string_view name) {
@@ -97,6 +99,12 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
   if (o.chunk < 1 || o.chunk > 65536) return InvalidArgument("chunk is %d, must be 1..65536", o.chunk);
   if (o.page_tokens < 0 || o.page_tokens > 4096)
     return InvalidArgument("page_tokens is %d, must be 1..4096", o.page_tokens);
+  if (o.numerics.f8_rows != DType::kInvalid && model.quantisation().scale_suffix.empty()) {
+    return InvalidArgument(
+        "numerics w8a8 quantises what meets 8-bit weights, and this checkpoint has none (its config.json has "
+        "no "
+        "quantization_config); choose bf16 or f32");
+  }
   QIAO_RETURN_IF_ERROR(runner->OpenDevices());
   if (o.page_tokens == 0) {
     const uint32_t preferred = runner->devices_.front()->properties().page_tokens;

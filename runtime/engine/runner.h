@@ -25,7 +25,9 @@
 namespace qiao::engine {
 
 // "f32": activations and cache in f32, the debugging mode that matches the reference implementation. "bf16":
-// both in bf16, sums in f32. INVALID_ARGUMENT lists them.
+// both in bf16, sums in f32. "w8a8": as bf16, and what meets an FP8 weight is quantised to E4M3, a scale a
+// token and 128 channels, as DeepSeek's inference code does; "w8a8-f32" the same over f32. INVALID_ARGUMENT
+// lists them.
 absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name);
 
 // How the weights get to a device that shares the host's memory; devices with their own always store them.

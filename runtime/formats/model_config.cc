@@ -342,12 +342,83 @@ absl::StatusOr<Rope> ReadRope(const ConfigReader& config, double default_theta) 
   return rope;
 }
 
+namespace {
+
+absl::Status OtherThan(const ConfigReader& c, std::string_view key, std::string_view wanted) {
+  const absl::Status error = c.FieldError(
+      key, absl::StrFormat(
+               "of compressed-tensors, Qiao knows INT8 weights by channel with dynamic INT8 activations by "
+               "token, where this is %s",
+               wanted));
+  return absl::Status(absl::StatusCode::kUnimplemented, error.message());
+}
+
+// One side of a product: 8-bit integers, symmetric, one scale for each row.
+absl::Status CheckInt8(const ConfigReader& c, std::string_view strategy, bool dynamic) {
+  QIAO_ASSIGN_OR_RETURN(const int64_t bits, c.GetInt("num_bits", 1, 64));
+  if (bits != 8) return OtherThan(c, "num_bits", "8");
+  QIAO_ASSIGN_OR_RETURN(const std::string type, c.GetString("type"));
+  if (type != "int") return OtherThan(c, "type", "\"int\"");
+  QIAO_ASSIGN_OR_RETURN(const std::string by, c.GetString("strategy"));
+  if (by != strategy) return OtherThan(c, "strategy", absl::StrFormat("\"%s\"", strategy));
+  QIAO_ASSIGN_OR_RETURN(const bool symmetric, c.GetBoolOr("symmetric", true));
+  if (!symmetric) return OtherThan(c, "symmetric", "true");
+  QIAO_ASSIGN_OR_RETURN(const bool is_dynamic, c.GetBoolOr("dynamic", false));
+  if (is_dynamic != dynamic) return OtherThan(c, "dynamic", dynamic ? "true" : "false");
+  QIAO_ASSIGN_OR_RETURN(const int64_t group, c.GetIntOr("group_size", -1, -1, int64_t{1} << 20));
+  if (group != -1) return OtherThan(c, "group_size", "null or -1");
+  for (std::string_view key : {"actorder", "block_structure"}) {
+    if (c.Has(key)) return OtherThan(c, key, "null");
+  }
+  // How the scales were found, and in which dtypes they are stored, which the tensors say themselves.
+  constexpr std::string_view kHow[] = {"observer", "observer_kwargs", "scale_dtype", "zp_dtype"};
+  c.Ignore(kHow);
+  return absl::OkStatus();
+}
+
+absl::Status CheckCompressedTensors(const ConfigReader& c) {
+  QIAO_ASSIGN_OR_RETURN(const std::string format, c.GetString("format"));
+  if (format != "int-quantized") return OtherThan(c, "format", "\"int-quantized\"");
+  QIAO_ASSIGN_OR_RETURN(const std::string status, c.GetStringOr("quantization_status", "compressed"));
+  if (status != "compressed") return OtherThan(c, "quantization_status", "\"compressed\"");
+  if (c.Has("kv_cache_scheme")) return OtherThan(c, "kv_cache_scheme", "null");
+  for (std::string_view key : {"sparsity_config", "transform_config"}) {
+    QIAO_ASSIGN_OR_RETURN(const std::optional<ConfigReader> object, c.GetOptionalObject(key));
+    if (object && !object->json().empty()) return OtherThan(c, key, "empty");
+  }
+  QIAO_ASSIGN_OR_RETURN(const ConfigReader groups, c.GetObject("config_groups"));
+  if (groups.json().size() != 1) return OtherThan(c, "config_groups", "one group");
+  QIAO_ASSIGN_OR_RETURN(const ConfigReader group, groups.GetObject(groups.json().items().begin().key()));
+  QIAO_ASSIGN_OR_RETURN(const std::vector<std::string> targets, group.GetStringList("targets"));
+  if (targets != std::vector<std::string>{"Linear"}) return OtherThan(group, "targets", "[\"Linear\"]");
+  QIAO_ASSIGN_OR_RETURN(const std::string own, group.GetStringOr("format", format));
+  if (own != format) return OtherThan(group, "format", "\"int-quantized\"");
+  if (group.Has("output_activations")) return OtherThan(group, "output_activations", "null");
+  QIAO_ASSIGN_OR_RETURN(const ConfigReader weights, group.GetObject("weights"));
+  QIAO_RETURN_IF_ERROR(CheckInt8(weights, "channel", false));
+  QIAO_ASSIGN_OR_RETURN(const std::optional<ConfigReader> activations,
+                        group.GetOptionalObject("input_activations"));
+  if (!activations) return OtherThan(group, "input_activations", "given");
+  QIAO_RETURN_IF_ERROR(CheckInt8(*activations, "token", true));
+  // What was left out shows in the tensors, each of which says its dtype.
+  constexpr std::string_view kHarmless[] = {"ignore", "global_compression_ratio", "version"};
+  c.Ignore(kHarmless);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<std::optional<QuantizationConfig>> ReadQuantization(const ConfigReader& config) {
   QIAO_ASSIGN_OR_RETURN(const std::optional<ConfigReader> object,
                         config.GetOptionalObject("quantization_config"));
   if (!object) return std::optional<QuantizationConfig>();
   QuantizationConfig quantization;
   QIAO_ASSIGN_OR_RETURN(quantization.quant_method, object->GetString("quant_method"));
+  if (quantization.quant_method == "compressed-tensors") {
+    QIAO_RETURN_IF_ERROR(CheckCompressedTensors(*object));
+    quantization.int8_channel = true;
+    return std::optional<QuantizationConfig>(std::move(quantization));
+  }
   QIAO_ASSIGN_OR_RETURN(quantization.fmt, object->GetStringOr("fmt", ""));
   QIAO_ASSIGN_OR_RETURN(quantization.scale_fmt, object->GetStringOr("scale_fmt", ""));
   QIAO_ASSIGN_OR_RETURN(quantization.activation_scheme, object->GetStringOr("activation_scheme", ""));

@@ -118,16 +118,23 @@ struct Rope {
 // (transformers 5), which wins where both are there. A kind that is not listed above is UNIMPLEMENTED.
 absl::StatusOr<Rope> ReadRope(const ConfigReader& config, double default_theta = 10000.0);
 
-// quantization_config, of the block-scaled FP8 checkpoints of DeepSeek and of others.
+// quantization_config, of the block-scaled FP8 checkpoints of DeepSeek and of others, and of INT8 checkpoints
+// in the format of compressed-tensors.
 struct QuantizationConfig {
   std::string quant_method;  // "fp8"
-  std::string fmt;           // "e4m3"; empty where not given
-  std::string scale_fmt;     // "ue8m0"; empty: the scales are F32
+  // quant_method "compressed-tensors", format "int-quantized": INT8 weights with one scale for each output
+  // channel, which meet activations that are quantised to INT8 with one scale for each token. The rest stays
+  // empty.
+  bool int8_channel = false;
+  std::string fmt;        // "e4m3"; empty where not given
+  std::string scale_fmt;  // "ue8m0"; empty: the scales are F32
   std::string activation_scheme;
   int64_t weight_block_size[2] = {0, 0};  // rows and columns; 0, 0 where not given
   std::vector<std::string> modules_to_not_convert;
 };
 
+// Of compressed-tensors only the kind above is known; anything else that it could say is UNIMPLEMENTED, with
+// the field.
 absl::StatusOr<std::optional<QuantizationConfig>> ReadQuantization(const ConfigReader& config);
 
 // torch_dtype, or dtype as transformers 5 calls it: "bfloat16". Empty where the file does not say.

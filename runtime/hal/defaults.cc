@@ -51,8 +51,10 @@ absl::Status CheckPieces(const qiao_weight_request& request) {
       return InvalidArgument("%s: piece %d is [%d, %d] with leading dimension %d, from row %d", where, i,
                              p.rows, p.cols, p.ld, p.row0);
     }
-    if (HasScheme(p) && (p.scheme != QIAO_SCHEME_BLOCK || !p.scale || p.block[0] < 1 || p.block[1] < 1 ||
-                         p.scale_ld < CeilDiv<int64_t>(p.cols, p.block[1]))) {
+    const bool channel = p.scheme == QIAO_SCHEME_CHANNEL && p.scale;
+    if (HasScheme(p) && !channel &&
+        (p.scheme != QIAO_SCHEME_BLOCK || !p.scale || p.block[0] < 1 || p.block[1] < 1 ||
+         p.scale_ld < CeilDiv<int64_t>(p.cols, p.block[1]))) {
       return InvalidArgument("%s: piece %d has scheme %d with blocks of %d x %d and %d scales a row", where,
                              i, p.scheme, p.block[0], p.block[1], p.scale_ld);
     }
@@ -131,6 +133,10 @@ void DequantiseRow(const qiao_piece& p, int64_t r, float* to) {
       break;
   }
   if (!HasScheme(p)) return;
+  if (p.scheme == QIAO_SCHEME_CHANNEL) {
+    for (int64_t c = 0; c < p.cols; ++c) to[c] *= p.scale[p.row0 + r];
+    return;
+  }
   const float* scale = p.scale + ((p.row0 + r) / p.block[0]) * p.scale_ld;
   for (int64_t c = 0; c < p.cols; ++c) to[c] *= scale[c / p.block[1]];
 }

@@ -35,6 +35,8 @@ float Decode(DType dtype, const std::byte* from) {
       return F8E4M3ToFloat(static_cast<uint8_t>(*from));
     case DType::kF8E5M2:
       return F8E5M2ToFloat(static_cast<uint8_t>(*from));
+    case DType::kI8:
+      return static_cast<float>(static_cast<int8_t>(*from));
     default:
       return kNaN;
   }
@@ -82,6 +84,10 @@ std::vector<std::byte> Encode(DType dtype, absl::Span<const float> values) {
         break;
       case DType::kF8E5M2:
         *to = std::byte{FloatToF8E5M2(values[i])};
+        break;
+      case DType::kI8:  // of what is no number (dead rows), anything
+        *to = static_cast<std::byte>(static_cast<int8_t>(
+            std::isnan(values[i]) ? 99 : std::clamp(std::nearbyint(values[i]), -127.0f, 127.0f)));
         break;
       default:
         break;
@@ -187,25 +193,38 @@ CaseBuilder& CaseBuilder::QuantisedRows(absl::Span<const int64_t> dims, int32_t 
   return Values(DType::kF32, scale_dims, scales, live);
 }
 
+CaseBuilder& CaseBuilder::IntegerRows(absl::Span<const int64_t> dims, uint32_t live) {
+  // The largest integers too, so that a sum that saturates shows.
+  Act(DType::kI8, dims, live, 60);
+  last().tensor.scheme = QIAO_SCHEME_CHANNEL;
+  std::vector<int64_t> scale_dims(dims.begin(), dims.end());
+  scale_dims.back() = 1;
+  std::vector<float> scales(static_cast<size_t>(Product(scale_dims)));
+  for (float& s : scales) s = static_cast<float>(0.02 * std::exp2(4 * random_.Uniform() - 2));
+  return Values(DType::kF32, scale_dims, scales, live);
+}
+
 CaseBuilder& CaseBuilder::Weight(int64_t groups, int64_t rows, int64_t cols, const WeightForm& form) {
   Case::Arg arg;
   arg.tensor = MakeTensor(form.dtype, {groups, rows, cols});
   arg.tensor.layout = QIAO_LAYOUT_PIECES;
-  const bool scaled = form.block[0] > 0;
-  if (scaled) {
+  const bool blocks = form.block[0] > 0, scaled = blocks || form.channel;
+  if (form.channel) arg.tensor.scheme = QIAO_SCHEME_CHANNEL;
+  if (blocks) {
     arg.tensor.scheme = QIAO_SCHEME_BLOCK;
     arg.tensor.block[0] = form.block[0];
     arg.tensor.block[1] = form.block[1];
   }
   const std::vector<int64_t> split = form.split.empty() ? std::vector<int64_t>{rows} : form.split;
   const int64_t ld = cols + form.padding;
-  const int64_t scale_ld = scaled ? CeilDiv(cols, form.block[1]) : 0;
+  const int64_t scale_ld = blocks ? CeilDiv(cols, form.block[1]) : 0;
   const auto element = static_cast<int64_t>(SizeOf(form.dtype));
   const auto add_scales = [&](int64_t file_rows) {
     const auto begin = static_cast<int64_t>(arg.scales.size() * sizeof(float));
-    if (scaled)
-      arg.scales.resize(arg.scales.size() +
-                        static_cast<size_t>(CeilDiv(file_rows, form.block[0]) * scale_ld));
+    const int64_t count = blocks         ? CeilDiv(file_rows, form.block[0]) * scale_ld
+                          : form.channel ? file_rows
+                                         : 0;
+    arg.scales.resize(arg.scales.size() + static_cast<size_t>(count));
     return begin;
   };
 
@@ -236,7 +255,9 @@ CaseBuilder& CaseBuilder::Weight(int64_t groups, int64_t rows, int64_t cols, con
   }
 
   // Scaled E4M3 elements use the format's range; others give outputs of about the size of the inputs.
-  const double sigma = scaled ? 80 : 1 / std::sqrt(static_cast<double>(std::max<int64_t>(cols, 1)));
+  const double sigma = form.channel ? 60
+                       : scaled     ? 80
+                                    : 1 / std::sqrt(static_cast<double>(std::max<int64_t>(cols, 1)));
   std::vector<float> distinct(std::min(static_cast<size_t>(elements), kDistinctElements));
   for (float& v : distinct) v = static_cast<float>(sigma * random_.Normal());
   const std::vector<std::byte> encoded = Encode(form.dtype, distinct);
@@ -295,8 +316,10 @@ std::vector<double> DecodeWeight(const Case::Arg& weight) {
       for (int64_t c = 0; c < p.cols; ++c) {
         const int64_t at = reinterpret_cast<int64_t>(p.data) + (r * p.ld + c) * element;
         double scale = 1;
-        if (p.scheme == QIAO_SCHEME_BLOCK) {
-          const int64_t block = (p.row0 + r) / p.block[0] * p.scale_ld + c / p.block[1];
+        if (p.scheme != QIAO_SCHEME_NONE) {
+          const int64_t block = p.scheme == QIAO_SCHEME_CHANNEL
+                                    ? p.row0 + r
+                                    : (p.row0 + r) / p.block[0] * p.scale_ld + c / p.block[1];
           const int64_t first = reinterpret_cast<int64_t>(p.scale) / static_cast<int64_t>(sizeof(float));
           scale = static_cast<double>(weight.scales[static_cast<size_t>(first + block)]);
         }
@@ -310,6 +333,7 @@ std::vector<double> DecodeWeight(const Case::Arg& weight) {
 std::string FormName(const WeightForm& form) {
   std::string name(Name(form.dtype));
   if (form.block[0]) name += absl::StrFormat("/%dx%d", form.block[0], form.block[1]);
+  if (form.channel) name += "/channel";
   if (form.split.size() > 1) name += absl::StrFormat(" in %d", form.split.size());
   if (form.padding) name += " padded";
   if (form.group_stride) name += " heads";

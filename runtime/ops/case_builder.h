@@ -37,6 +37,7 @@ struct WeightForm {
   // Groups are parts of one file tensor, this many rows apart, each beginning `row0` rows after; 0: a tensor
   // a piece.
   int64_t group_stride = 0;
+  bool channel = false;  // a scale for each row of the file tensor, in place of blocks
 };
 
 class CaseBuilder {
@@ -59,6 +60,8 @@ class CaseBuilder {
   CaseBuilder& Longs(absl::Span<const int64_t> values);
   // E4M3 rows quantised with one scale for each `block` columns: two arguments.
   CaseBuilder& QuantisedRows(absl::Span<const int64_t> dims, int32_t block, uint32_t live = QIAO_LIVE_ROWS);
+  // INT8 rows with a scale each: two arguments.
+  CaseBuilder& IntegerRows(absl::Span<const int64_t> dims, uint32_t live = QIAO_LIVE_ROWS);
   CaseBuilder& Weight(int64_t groups, int64_t rows, int64_t cols, const WeightForm& form = {});
   CaseBuilder& QStart(int32_t bucket);  // i32[bucket + 1]
   CaseBuilder& KvLen(int32_t bucket);   // i32[bucket]

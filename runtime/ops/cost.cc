@@ -38,6 +38,9 @@ double BytesOf(const qiao_tensor& tensor, const LiveCounts& live) {
              static_cast<double>(CeilDiv(tensor.dim[1], std::max(tensor.block[0], 1))) *
              static_cast<double>(CeilDiv(tensor.dim[2], std::max(tensor.block[1], 1)));
   }
+  if (tensor.rank == 3 && tensor.scheme == QIAO_SCHEME_CHANNEL && tensor.layout != QIAO_LAYOUT_STRIDED) {
+    bytes += static_cast<double>(sizeof(float)) * static_cast<double>(tensor.dim[0] * tensor.dim[1]);
+  }
   return bytes;
 }
 

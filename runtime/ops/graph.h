@@ -44,6 +44,9 @@ struct Value {
   int32_t source = -1;  // kWeight, kVector, kConstant, kPool, kInput: index into the owner's table
   // Larger than any element can be (inputs of index type), for checks; 0 = not said.
   int64_t bound = 0;
+  // kWeight: what the rows that a product multiplies with it are quantised to first (kF8E4M3, kI8); kInvalid:
+  // they stay as they are.
+  DType rows = DType::kInvalid;
 };
 
 // One operation's parameter struct, by value.

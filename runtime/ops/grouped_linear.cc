@@ -19,11 +19,10 @@ std::vector<ArgSpec> Args(const qiao_grouped_linear_params&) {
 }
 
 void Check(const qiao_grouped_linear_params&, Rules& r) {
-  const bool quantised = r.type(kX) == DType::kF8E4M3;
-  r.Arg(kX, {DType::kF32, DType::kBF16, DType::kF8E4M3}, {"R", "K"});
+  r.Arg(kX, {DType::kF32, DType::kBF16, DType::kF8E4M3, DType::kI8}, {"R", "K"});
   r.Arg(kEnds, {DType::kI64}, {"E"});
   r.Weight(kW, {"E", "N", "K"});
-  CheckActivationScale(r, kX, kXScale);
+  CheckQuantisedRows(r, kX, kXScale, kW, /*transposed=*/false);
   r.Require(r["E"] >= 1, "there must be at least one expert");
   const DType inferred = r.out() == DType::kInvalid ? r.type(kX) : r.out();
   if (r.type(kX) == DType::kF32) {
@@ -31,7 +30,6 @@ void Check(const qiao_grouped_linear_params&, Rules& r) {
   } else {
     r.Output(kY, inferred, {"R", "N"}, QIAO_LIVE_ROUTED, {DType::kF32, DType::kBF16});
   }
-  r.Require(quantised == r.has(kXScale), "x_scale is given with x in f8_e4m3, and only then");
 }
 
 // Only the experts that have rows are read.
@@ -46,15 +44,18 @@ Cost CostOf(const qiao_op_call& call, const LiveCounts& live) {
 }
 
 Case Make(uint64_t seed, DType act, const std::vector<int64_t>& ends, int64_t bucket, int64_t n, int64_t k,
-          const WeightForm& form, int32_t x_block = 0) {
+          const WeightForm& form, int32_t x_block = 0, bool i8 = false) {
   const auto experts = static_cast<int64_t>(ends.size());
+  const std::string rows =
+      x_block || i8 ? absl::StrFormat("%s x to %s", i8 ? "i8" : "f8", Name(act)) : std::string(Name(act));
   CaseBuilder b(GroupedLinearSpec(),
-                absl::StrFormat("R=%d/%d,E=%d,N=%d,K=%d,%s,%s", ends.back(), bucket, experts, n, k,
-                                x_block ? absl::StrFormat("f8 x to %s", Name(act)) : std::string(Name(act)),
+                absl::StrFormat("R=%d/%d,E=%d,N=%d,K=%d,%s,%s", ends.back(), bucket, experts, n, k, rows,
                                 FormName(form)),
                 Params(qiao_grouped_linear_params{}), seed);
   if (x_block) {
     b.QuantisedRows({bucket, k}, x_block, QIAO_LIVE_ROUTED);
+  } else if (i8) {
+    b.IntegerRows({bucket, k}, QIAO_LIVE_ROUTED);
   } else {
     b.Act(act, {bucket, k}, QIAO_LIVE_ROUTED).Absent();
   }
@@ -64,6 +65,7 @@ Case Make(uint64_t seed, DType act, const std::vector<int64_t>& ends, int64_t bu
 std::vector<Case> Cases(uint64_t seed, bool large) {
   const WeightForm bf16{.dtype = DType::kBF16};
   const WeightForm f8{.dtype = DType::kF8E4M3, .block = {128, 128}};
+  const WeightForm i8{.dtype = DType::kI8, .split = {16, 18}, .channel = true};
   std::vector<Case> cases;
   if (large) {
     for (int64_t per_expert : {1, 8, 48}) {
@@ -72,6 +74,8 @@ std::vector<Case> Cases(uint64_t seed, bool large) {
       for (const WeightForm& form : {bf16, f8}) {
         cases.push_back(Make(seed, DType::kBF16, ends, ends.back(), 2816, 2048, form));
       }
+      const WeightForm whole{.dtype = DType::kI8, .channel = true};
+      cases.push_back(Make(seed, DType::kBF16, ends, ends.back(), 2816, 2048, whole, 0, true));
     }
     return cases;
   }
@@ -87,6 +91,10 @@ std::vector<Case> Cases(uint64_t seed, bool large) {
     }
     cases.push_back(Make(seed, act, {70, 75}, 80, 64, 256, f8));
     cases.push_back(Make(seed, act, {2, 2, 9}, 12, 34, 300, f8, 128));
+    for (const std::vector<int64_t>& ends :
+         {std::vector<int64_t>{0, 3, 3, 15, 16, 16}, {0, 0, 0, 0}, {1, 40, 41}, {17, 33}}) {
+      cases.push_back(Make(seed, act, ends, 44, 34, 300, i8, 0, true));
+    }
   }
   return cases;
 }

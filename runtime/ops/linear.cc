@@ -24,15 +24,15 @@ std::vector<ArgSpec> Args(const qiao_linear_params&) {
 void Check(const qiao_linear_params& p, Rules& r) {
   // Rank 2 is short for B = 1.
   const bool flat = r.tensor(kX).rank == 2;
-  const bool quantised = r.type(kX) == DType::kF8E4M3;
-  r.Arg(kX, {DType::kF32, DType::kBF16, DType::kF8E4M3}, flat ? Dims{"T", "K"} : Dims{"T", "B", "K"});
+  r.Arg(kX, {DType::kF32, DType::kBF16, DType::kF8E4M3, DType::kI8},
+        flat ? Dims{"T", "K"} : Dims{"T", "B", "K"});
   if (flat) r.Let("B", 1);
   if (p.w_transposed) {
     r.Weight(kW, {"B", "K", "N"});
   } else {
     r.Weight(kW, {"B", "N", "K"});
   }
-  CheckActivationScale(r, kX, kXScale);
+  CheckQuantisedRows(r, kX, kXScale, kW, p.w_transposed != 0);
   r.Arg(kBias, {DType::kF32}, {r["B"] * r["N"]});
   const Dims out = flat ? Dims{"T", "N"} : Dims{"T", "B", "N"};
   const DType inferred = r.out() == DType::kInvalid ? r.type(kX) : r.out();
@@ -42,7 +42,6 @@ void Check(const qiao_linear_params& p, Rules& r) {
     r.Output(kY, inferred, out, r.live(kX), {DType::kF32, DType::kBF16});
   }
   r.Arg(kResidual, {r.type(kY)}, out);
-  r.Require(quantised == r.has(kXScale), "x_scale is given with x in f8_e4m3, and only then");
 }
 
 Cost CostOf(const qiao_op_call& call, const LiveCounts& live) {
@@ -58,6 +57,7 @@ struct Shape {
 struct Extras {
   bool bias = false, residual = false, flat = false, wide_output = false;
   int32_t x_block = 0;  // columns that share a scale of E4M3 rows
+  bool i8 = false;      // INT8 rows
 };
 
 Case Make(uint64_t seed, DType act, const Shape& s, const WeightForm& form, bool transposed,
@@ -65,9 +65,11 @@ Case Make(uint64_t seed, DType act, const Shape& s, const WeightForm& form, bool
   qiao_linear_params p{};
   p.w_transposed = transposed;
   const DType out = e.wide_output ? DType::kF32 : act;
-  std::string name = absl::StrFormat(
-      "T=%d/%d,B=%d,N=%d,K=%d,%s,%s", s.rows, s.bucket, s.heads, s.n, s.k,
-      e.x_block ? absl::StrFormat("f8 x to %s", Name(out)) : std::string(Name(act)), FormName(form));
+  std::string name =
+      absl::StrFormat("T=%d/%d,B=%d,N=%d,K=%d,%s,%s", s.rows, s.bucket, s.heads, s.n, s.k,
+                      e.x_block || e.i8 ? absl::StrFormat("%s x to %s", e.i8 ? "i8" : "f8", Name(out))
+                                        : std::string(Name(act)),
+                      FormName(form));
   for (const auto& [on, text] : {std::pair(transposed, ",transposed"), std::pair(e.bias, ",bias"),
                                  std::pair(e.residual, ",residual"), std::pair(out != act, ",f32 out")}) {
     if (on) name += text;
@@ -78,6 +80,8 @@ Case Make(uint64_t seed, DType act, const Shape& s, const WeightForm& form, bool
   b.Live(s.rows);
   if (e.x_block) {
     b.QuantisedRows(x, e.x_block);
+  } else if (e.i8) {
+    b.IntegerRows(x);
   } else {
     b.Act(act, x).Absent();
   }
@@ -90,7 +94,8 @@ Case Make(uint64_t seed, DType act, const Shape& s, const WeightForm& form, bool
 std::vector<Case> Cases(uint64_t seed, bool large) {
   const WeightForm bf16{.dtype = DType::kBF16}, f32{.dtype = DType::kF32};
   const WeightForm f8{.dtype = DType::kF8E4M3, .block = {128, 128}};
-  const Extras flat{.flat = true};
+  const WeightForm i8{.dtype = DType::kI8, .channel = true};
+  const Extras flat{.flat = true}, i8_rows{.flat = true, .i8 = true};
   std::vector<Case> cases;
   if (large) {
     for (int32_t rows : {1, 8, 64, 512}) {
@@ -98,6 +103,7 @@ std::vector<Case> Cases(uint64_t seed, bool large) {
         cases.push_back(Make(seed, DType::kBF16, {rows, rows, 1, 2048, 2048}, form, false, flat));
         cases.push_back(Make(seed, DType::kBF16, {rows, rows, 16, 512, 128}, form, true, {}));
       }
+      cases.push_back(Make(seed, DType::kBF16, {rows, rows, 1, 2048, 2048}, i8, false, i8_rows));
     }
     return cases;
   }
@@ -141,6 +147,26 @@ std::vector<Case> Cases(uint64_t seed, bool large) {
   for (DType out : {DType::kF32, DType::kBF16}) {
     cases.push_back(Make(seed, out, {5, 7, 1, 144, 300}, f8, false, {.flat = true, .x_block = 128}));
     cases.push_back(Make(seed, out, {1, 1, 1, 144, 256}, f8, false, {.flat = true, .x_block = 128}));
+    // Few rows, a tile of them, more than one; K and N that end short; weights in pieces, with gaps between
+    // rows.
+    for (const Shape& s :
+         {Shape{1, 1, 1, 130, 300}, Shape{5, 7, 1, 33, 129}, Shape{0, 4, 1, 33, 64}, Shape{17, 17, 1, 50, 7},
+          Shape{61, 67, 1, 144, 384}, Shape{130, 130, 1, 64, 1026}, Shape{5, 6, 3, 40, 70}}) {
+      cases.push_back(Make(seed, out, s, i8, false, {.flat = s.heads == 1, .i8 = true}));
+    }
+    for (WeightForm form : {WeightForm{.dtype = DType::kI8, .padding = 5},
+                            WeightForm{.dtype = DType::kI8, .split = {16, 17}, .row0 = 120}}) {
+      form.channel = true;
+      cases.push_back(Make(seed, out, {9, 9, 1, 33, 129}, form, false, i8_rows));
+    }
+    cases.push_back(Make(seed, out, {5, 6, 1, 40, 136}, i8, false,
+                         {.bias = true, .residual = true, .flat = true, .i8 = true}));
+    // INT8 weights that meet rows as they are: those of kv_b, absorbed, whose scales are per row of the file.
+    WeightForm heads = i8;
+    heads.group_stride = 56;
+    cases.push_back(Make(seed, out, {5, 6, 5, 160, 24}, heads, true, {}));
+    heads.row0 = 24;
+    cases.push_back(Make(seed, out, {5, 6, 5, 32, 160}, heads, false, {}));
   }
   return cases;
 }

@@ -59,7 +59,7 @@ void Rules::CheckLayout(int i) {
   if (t.layout != QIAO_LAYOUT_STRIDED) return Fail(i, absl::StrFormat("layout %d is unknown", t.layout));
   if (arg.weight && t.stride[t.rank - 1] != 1) return Fail(i, "the last dimension's stride must be 1");
   if (arg.weight) return;
-  if (IsFloat(type(i)) && t.dim[t.rank - 1] > 1 && t.stride[t.rank - 1] != 1) {
+  if ((IsFloat(type(i)) || type(i) == DType::kI8) && t.dim[t.rank - 1] > 1 && t.stride[t.rank - 1] != 1) {
     return Fail(i, "the last dimension's stride must be 1");
   }
   if (!arg.strided && !IsContiguous(t)) return Fail(i, "it must be contiguous");
@@ -161,6 +161,16 @@ void Rules::SetRowBlocks(int i, int32_t columns) {
   }
 }
 
+void Rules::SetRowScales(int i) {
+  if (!ok()) return;
+  qiao_tensor& t = tensors_[static_cast<size_t>(i)];
+  if (mode_ == kInfer) {
+    t.scheme = QIAO_SCHEME_CHANNEL;
+  } else if (t.scheme != QIAO_SCHEME_CHANNEL) {
+    Fail(i, "its scheme must be one scale a row");
+  }
+}
+
 Dims Rules::dims(int i, int drop) const {
   Dims result;
   const qiao_tensor& t = tensor(i);
@@ -179,15 +189,33 @@ void Rules::Let(std::string_view name, int64_t value) {
   bindings_.push_back({name, "the parameters", value});
 }
 
-void CheckActivationScale(Rules& r, int x, int x_scale) {
+void CheckQuantisedRows(Rules& r, int x, int x_scale, int w, bool transposed) {
+  if (!r.ok()) return;
+  // -127 * -128 times so many fit 32 bits.
+  constexpr int64_t kMostProducts = 131072;
+  const qiao_tensor &t = r.tensor(x), &weight = r.tensor(w);
+  const bool i8 = r.type(x) == DType::kI8;
+  r.Require((i8 || r.type(x) == DType::kF8E4M3) == r.has(x_scale),
+            "x_scale is given with x in f8_e4m3 or i8, and only then");
   if (!r.ok() || !r.has(x_scale)) return;
-  const qiao_tensor& t = r.tensor(x);
-  if (t.scheme != QIAO_SCHEME_BLOCK || t.block[0] != 1 || t.block[1] < 1) {
-    return r.Require(
-        false, absl::StrFormat("x is %s with scales: its scheme must be blocks of 1 x columns", ToString(t)));
-  }
   Dims dims = r.dims(x, 1);
-  dims.emplace_back(CeilDiv(t.dim[t.rank - 1], t.block[1]));
+  if (i8) {
+    r.Require(t.scheme == QIAO_SCHEME_CHANNEL,
+              absl::StrFormat("x is %s with scales: its scheme must be one scale a row", ToString(t)));
+    // One that a device has stored is its own affair.
+    const bool i8_weight = weight.dtype == QIAO_I8 && weight.scheme == QIAO_SCHEME_CHANNEL;
+    r.Require(!transposed && (weight.layout != QIAO_LAYOUT_PIECES || i8_weight),
+              absl::StrFormat(
+                  "x in i8 meets weights in i8 with a scale for each row, not transposed; this one is %s",
+                  ToString(weight)));
+    r.Require(r["K"] <= kMostProducts,
+              absl::StrFormat("K is %d; sums of i8 products fit 32 bits up to %d", r["K"], kMostProducts));
+    dims.emplace_back(1);
+  } else {
+    r.Require(t.scheme == QIAO_SCHEME_BLOCK && t.block[0] == 1 && t.block[1] >= 1,
+              absl::StrFormat("x is %s with scales: its scheme must be blocks of 1 x columns", ToString(t)));
+    if (r.ok()) dims.emplace_back(CeilDiv(t.dim[t.rank - 1], t.block[1]));
+  }
   r.Arg(x_scale, {DType::kF32}, dims);
 }
 

@@ -57,8 +57,10 @@ class Rules {
   void Require(bool condition, std::string_view message);
   // After Output, when inferring: the output's bytes are the backend's own.
   void MakeOpaque(int i);
-  // After Output: rows of argument i are quantised, one scale for `columns` columns of a row.
+  // After Output: rows of argument i are quantised, one scale for `columns` columns of a row, or for a whole
+  // row.
   void SetRowBlocks(int i, int32_t columns);
+  void SetRowScales(int i);
 
   bool ok() const { return status_.ok(); }
   const absl::Status& status() const { return status_; }
@@ -99,8 +101,10 @@ class Rules {
 absl::Status RunReferenceKernel(const qiao_op_call& call, const qiao_launch& launch);
 absl::Status CheckParamsSize(std::string_view op, const void* params, size_t size);
 
-// Of linear and grouped_linear: x in f8_e4m3 says how many columns share a scale, and x_scale has as many.
-void CheckActivationScale(Rules& r, int x, int x_scale);
+// Of linear and grouped_linear, whose x has the named dimension K: x in f8_e4m3 says how many columns share a
+// scale and x_scale has as many; x in i8 has one scale a row and meets a weight of that kind. Others have no
+// x_scale.
+void CheckQuantisedRows(Rules& r, int x, int x_scale, int w, bool transposed);
 // Of moe_gate and moe_mlp.
 void CheckGateParams(const qiao_moe_gate_params& p, int64_t experts, Rules& r);
 

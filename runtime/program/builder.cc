@@ -115,6 +115,8 @@ ValueId Builder::Weight(std::string_view name, absl::FunctionRef<std::vector<Sli
   value.tensor.scheme = piece.scheme;
   value.tensor.block[0] = piece.block[0];
   value.tensor.block[1] = piece.block[1];
+  if (piece.scheme == QIAO_SCHEME_BLOCK && piece.dtype == QIAO_F8E4M3) value.rows = numerics_.f8_rows;
+  if (piece.scheme == QIAO_SCHEME_CHANNEL && piece.dtype == QIAO_I8) value.rows = DType::kI8;
   value.source = *index;
   it->second = built_.graph.AddValue(std::move(value));
   return it->second;

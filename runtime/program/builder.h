@@ -54,6 +54,10 @@ struct CacheGeometry {
 struct Numerics {
   DType activation = DType::kBF16;
   DType cache = DType::kBF16;
+  // What the rows that meet an FP8 weight with scale blocks are quantised to: kF8E4M3 (W8A8, as DeepSeek's
+  // inference code does), or kInvalid: nothing. Rows that meet an INT8 weight with channel scales become INT8
+  // in every mode, because that is what such a checkpoint was made for.
+  DType f8_rows = DType::kInvalid;
 };
 
 // The step's inputs, in the order of BuiltGraph::inputs.

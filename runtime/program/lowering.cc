@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "runtime/ops/catalogue.h"
@@ -15,10 +16,13 @@ using ops::Node;
 using ops::OpSpec;
 using ops::Role;
 
-// How activations are quantised for weights that want it: as DeepSeek's inference code does (kernel.py,
-// act_quant).
-constexpr int32_t kQuantisedBlock = 128;
-constexpr float kQuantisedFloor = 1e-4f;
+// How rows are quantised for weights that want it. To E4M3 as DeepSeek's inference code does (kernel.py,
+// act_quant), with the floor of its DeepGEMM: a scale for as many channels as the weight's blocks are wide,
+// 128 where it has none. To INT8 with one scale a row and the floor of SGLang's kernel
+// (per_token_quant_int8).
+constexpr int32_t kE4m3Block = 128;
+constexpr float kE4m3Floor = 1e-4f;
+constexpr float kI8Floor = 1e-10f;
 
 // What the same place of every bucket's graph holds.
 using NodeRow = std::vector<Node>;
@@ -49,7 +53,11 @@ class Lowerer {
   absl::Status Place(NodeRow row, Tier tier);
   absl::StatusOr<Placed> Try(const NodeRow& row, int32_t device);
   absl::Status AddSchedule(NodeRow& row, int32_t device);
-  absl::StatusOr<bool> PlaceQuantised(NodeRow row, int32_t device, Tier tier);
+  absl::Status PlaceParts(const NodeRow& row, const OpSpec& spec);
+  absl::StatusOr<bool> PlaceQuantised(NodeRow row, DType rows, int32_t device, Tier tier,
+                                      std::string* why_not);
+  absl::StatusOr<bool> Quantise(NodeRow& row, DType rows);
+  DType RowsFor(const Node& node) const;
   bool TouchesPools(const Node& node) const;
   void Accept(Placed placed, int32_t device, Tier tier, std::string why);
 
@@ -60,8 +68,12 @@ class Lowerer {
   std::vector<ops::ValueId> q_start_, kv_len_;
   // The schedule that the attention of a device uses, one value a bucket; made with the first attention.
   std::vector<std::vector<ops::ValueId>> schedules_;
-  // Quantised rows, by the value they were made of: q and scale in each bucket.
-  std::map<ops::ValueId, std::vector<std::pair<ops::ValueId, ops::ValueId>>> quantised_;
+  // Quantised rows, by the value that they are made of, their dtype and the columns of a scale.
+  struct Quantised {
+    std::vector<std::pair<ops::ValueId, ops::ValueId>> values;  // q and scale in each bucket
+    NodeRow nodes;  // until they are placed, before their first use
+  };
+  std::map<std::tuple<ops::ValueId, DType, int32_t>, Quantised> quantised_;
   bool pools_may_move_ = false, pools_must_move_ = false;
   std::vector<std::string> missing_;
 };
@@ -213,42 +225,99 @@ absl::Status Lowerer::AddSchedule(NodeRow& row, int32_t device) {
   return absl::OkStatus();
 }
 
-// A linear whose weight wants E4M3 rows gets them: `quantise` before it, once for all that read the same
-// rows. False where the device does not take the linear even so.
-absl::StatusOr<bool> Lowerer::PlaceQuantised(NodeRow row, int32_t device, Tier tier) {
-  const uint32_t op = row.front().op;
-  if (op != QIAO_OP_LINEAR && op != QIAO_OP_GROUPED_LINEAR) return false;
-  const ops::ValueId x = row.front().args[0];
-  NodeRow quantise;
-  auto it = quantised_.find(x);
-  if (it == quantised_.end()) {
-    qiao_quantise_params params{};
-    params.block = kQuantisedBlock;
-    params.floor = kQuantisedFloor;
-    std::vector<std::pair<ops::ValueId, ops::ValueId>> made;
+// What the rows of a product must be quantised to before they meet its weight, because the numerics ask for
+// it; of a coarse operation, whether any of its products is such a one. kInvalid: nothing. The absorbed
+// products of MLA, which are those by heads, take their rows as they are: DeepSeek's code dequantises
+// kv_b_proj for them.
+DType Lowerer::RowsFor(const Node& node) const {
+  const ops::Graph& graph = result_.graphs.front().graph;
+  const OpSpec* spec = ops::Find(node.op);
+  const bool by_heads = node.op == QIAO_OP_LINEAR && graph.value(node.args[0]).tensor.rank > 2;
+  const bool product = node.op == QIAO_OP_LINEAR || node.op == QIAO_OP_GROUPED_LINEAR;
+  if (by_heads || (!product && spec->decompose == nullptr)) return DType::kInvalid;
+  const std::vector<ArgSpec> args = spec->args(node.params.data());
+  for (size_t a = 0; a < args.size() && a < node.args.size(); ++a) {
+    if (!args[a].weight || node.args[a] == kNoValue) continue;
+    if (const DType rows = graph.value(node.args[a]).rows; rows != DType::kInvalid) return rows;
+  }
+  return DType::kInvalid;
+}
+
+// Gives the products of `row` quantised rows: the values of a `quantise` that all products of the same rows
+// share. False for rows that quantise does not take, such as a view with gaps.
+absl::StatusOr<bool> Lowerer::Quantise(NodeRow& row, DType rows) {
+  const Node& first = row.front();
+  const bool grouped = first.op == QIAO_OP_GROUPED_LINEAR;
+  const qiao_tensor& weight = result_.graphs.front().graph.value(first.args[grouped ? 3 : 2]).tensor;
+  qiao_quantise_params params{};
+  params.floor = kI8Floor;
+  if (rows == DType::kF8E4M3) {
+    params.block = weight.scheme == QIAO_SCHEME_BLOCK ? weight.block[1] : kE4m3Block;
+    params.floor = kE4m3Floor;
+  }
+  const auto [it, fresh] = quantised_.try_emplace({first.args[0], rows, params.block});
+  Quantised& quantised = it->second;
+  if (fresh) {
     for (size_t g = 0; g < row.size(); ++g) {
       ops::Graph& graph = result_.graphs[g].graph;
       const size_t before = graph.nodes().size();
-      const ops::ValueId rows = row[g].args[0];
-      auto out = graph.Emit(graph.value(rows).name + ".e4m3", QIAO_OP_QUANTISE, ops::Params(params), {rows});
-      if (!out.ok()) return false;  // rows that quantise does not take, such as a view with gaps
-      quantise.push_back(std::move(graph.TakeNodes(before).front()));
-      made.emplace_back((*out)[0], (*out)[1]);
+      const ops::ValueId x = row[g].args[0], ends = grouped ? row[g].args[2] : kNoValue;
+      const std::string name =
+          absl::StrFormat("%s.%s", graph.value(x).name, rows == DType::kI8 ? "i8" : "e4m3");
+      auto out = graph.Emit(name, QIAO_OP_QUANTISE, ops::Params(params), {x, ends}, rows);
+      if (!out.ok()) {
+        quantised_.erase(it);
+        return false;
+      }
+      quantised.nodes.push_back(std::move(graph.TakeNodes(before).front()));
+      quantised.values.emplace_back((*out)[0], (*out)[1]);
     }
-    it = quantised_.emplace(x, std::move(made)).first;
   }
   for (size_t g = 0; g < row.size(); ++g) {
-    row[g].args[0] = it->second[g].first;
-    row[g].args[1] = it->second[g].second;
+    row[g].args[0] = quantised.values[g].first;
+    row[g].args[1] = quantised.values[g].second;
+  }
+  return true;
+}
+
+// A product whose weight is to meet quantised rows gets them. False, with the reason, where the device does
+// not take it even so.
+absl::StatusOr<bool> Lowerer::PlaceQuantised(NodeRow row, DType rows, int32_t device, Tier tier,
+                                             std::string* why_not) {
+  const uint32_t op = row.front().op;
+  if (op != QIAO_OP_LINEAR && op != QIAO_OP_GROUPED_LINEAR) return false;
+  QIAO_ASSIGN_OR_RETURN(const bool made, Quantise(row, rows));
+  if (!made) {
+    *why_not = absl::StrFormat("its rows cannot be quantised to %s: they do not lie one behind the other",
+                               Name(rows));
+    return false;
   }
   QIAO_ASSIGN_OR_RETURN(Placed placed, Try(row, device));
   if (!placed.yes) {
-    if (!quantise.empty()) quantised_.erase(it);
+    if (device == 0) *why_not = placed.why;
     return false;
   }
-  if (!quantise.empty()) QIAO_RETURN_IF_ERROR(Place(std::move(quantise), Tier::kNative));
-  Accept(std::move(placed), device, device == 0 ? tier : Tier::kFallback, "");
+  for (auto& [key, quantised] : quantised_) {
+    if (quantised.values.front().first != row.front().args[0] || quantised.nodes.empty()) continue;
+    QIAO_RETURN_IF_ERROR(Place(std::exchange(quantised.nodes, {}), Tier::kNative));
+  }
+  Accept(std::move(placed), device, device == 0 ? tier : Tier::kFallback, device == 0 ? "" : *why_not);
   return true;
+}
+
+absl::Status Lowerer::PlaceParts(const NodeRow& row, const OpSpec& spec) {
+  std::vector<NodeRow> parts;
+  for (size_t g = 0; g < row.size(); ++g) {
+    ops::Graph& graph = result_.graphs[g].graph;
+    const size_t before = graph.nodes().size();
+    QIAO_RETURN_IF_ERROR(Annotate(spec.decompose(row[g], graph), row[g].name));
+    std::vector<Node> nodes = graph.TakeNodes(before);
+    if (parts.empty()) parts.resize(nodes.size());
+    if (parts.size() != nodes.size()) return Internal("%s: buckets decompose differently", row[g].name);
+    for (size_t n = 0; n < nodes.size(); ++n) parts[n].push_back(std::move(nodes[n]));
+  }
+  for (NodeRow& part : parts) QIAO_RETURN_IF_ERROR(Place(std::move(part), Tier::kDecomposed));
+  return absl::OkStatus();
 }
 
 absl::Status Lowerer::Place(NodeRow row, Tier tier) {
@@ -256,8 +325,16 @@ absl::Status Lowerer::Place(NodeRow row, Tier tier) {
   const OpSpec* spec = ops::Find(first.op);
   if (spec == nullptr) return Internal("%s: operation %d is not in the catalogue", first.name, first.op);
   const bool pools = TouchesPools(first);
+  const DType rows = RowsFor(first);
+  // Rows are quantised between the parts of a coarse operation, so it runs in parts whatever a device claims.
+  if (rows != DType::kInvalid && spec->decompose != nullptr) return PlaceParts(row, *spec);
   std::string why_not;
   for (int32_t d = 0; d < static_cast<int32_t>(options_.devices.size()); ++d) {
+    if (rows != DType::kInvalid) {
+      QIAO_ASSIGN_OR_RETURN(const bool done, PlaceQuantised(row, rows, d, tier, &why_not));
+      if (done) return absl::OkStatus();
+      continue;
+    }
     QIAO_ASSIGN_OR_RETURN(Placed placed, Try(row, d));
     if (placed.yes && pools && d != result_.pool_device) {
       placed.yes = false;
@@ -276,26 +353,15 @@ absl::Status Lowerer::Place(NodeRow row, Tier tier) {
       Accept(std::move(placed), d, d == 0 ? tier : Tier::kFallback, d == 0 ? "" : why_not);
       return absl::OkStatus();
     }
+    if (d == 0) why_not = placed.why;
     if (placed.activation == QIAO_F8E4M3) {
-      QIAO_ASSIGN_OR_RETURN(const bool done, PlaceQuantised(row, d, tier));
+      std::string why_not_quantised = why_not;
+      QIAO_ASSIGN_OR_RETURN(const bool done,
+                            PlaceQuantised(row, DType::kF8E4M3, d, tier, &why_not_quantised));
       if (done) return absl::OkStatus();
     }
-    if (d == 0) why_not = placed.why;
     // Its parts may still run here.
-    if (spec->decompose != nullptr) {
-      std::vector<NodeRow> parts;
-      for (size_t g = 0; g < row.size(); ++g) {
-        ops::Graph& graph = result_.graphs[g].graph;
-        const size_t before = graph.nodes().size();
-        QIAO_RETURN_IF_ERROR(Annotate(spec->decompose(row[g], graph), row[g].name));
-        std::vector<Node> nodes = graph.TakeNodes(before);
-        if (parts.empty()) parts.resize(nodes.size());
-        if (parts.size() != nodes.size()) return Internal("%s: buckets decompose differently", row[g].name);
-        for (size_t n = 0; n < nodes.size(); ++n) parts[n].push_back(std::move(nodes[n]));
-      }
-      for (NodeRow& part : parts) QIAO_RETURN_IF_ERROR(Place(std::move(part), Tier::kDecomposed));
-      return absl::OkStatus();
-    }
+    if (spec->decompose != nullptr) return PlaceParts(row, *spec);
     if (pools && d == result_.pool_device && pools_may_move_) {
       pools_must_move_ = true;
       return absl::OkStatus();

@@ -70,35 +70,73 @@ absl::StatusOr<qiao_piece> Parameters::Resolve(const Slice& slice) {
   piece.group = slice.group;
   if (found->dtype == DType::kF32 || found->dtype == DType::kF16 || found->dtype == DType::kBF16)
     return piece;
-  if (found->dtype != DType::kF8E4M3 && found->dtype != DType::kF8E5M2) {
+  if (found->dtype == DType::kF8E4M3 || found->dtype == DType::kF8E5M2) {
+    QIAO_RETURN_IF_ERROR(ResolveBlockScales(slice, piece));
+  } else if (found->dtype == DType::kI8) {
+    QIAO_RETURN_IF_ERROR(ResolveChannelScales(slice, piece));
+  } else {
     return InvalidArgument(
-        "%s: tensor \"%s\" is %s, which is no weight format that Qiao computes with (f32, f16, bf16, f8)",
+        "%s: tensor \"%s\" is %s, which is no weight format that Qiao computes with (f32, f16, bf16, f8, i8)",
         source_.where(), slice.tensor, Name(found->dtype));
   }
+  return piece;
+}
 
-  const std::string& suffix = quantisation_.scale_suffix;
-  if (suffix.empty()) {
+absl::StatusOr<HostTensor> Parameters::FindScale(const Slice& slice, const qiao_piece& piece) {
+  const auto dtype = static_cast<DType>(piece.dtype);
+  if (quantisation_.scale_suffix.empty()) {
     return InvalidArgument(
         "%s: tensor \"%s\" is %s, but config.json has no quantization_config that says how it is scaled",
-        source_.where(), slice.tensor, Name(found->dtype));
+        source_.where(), slice.tensor, Name(dtype));
   }
-  const std::string scale_name = slice.tensor + suffix;
-  QIAO_ASSIGN_OR_RETURN(std::optional<HostTensor> scale, source_.Find(scale_name));
-  if (!scale) return Missing(source_, scale_name);
-  const Shape scale_shape{CeilDiv<int64_t>(slice.rows, quantisation_.block[0]),
-                          CeilDiv<int64_t>(slice.cols, quantisation_.block[1])};
-  if (scale->dtype != DType::kF32 || scale->shape != scale_shape) {
+  if (quantisation_.channel != (dtype == DType::kI8)) {
+    return InvalidArgument("%s: tensor \"%s\" is %s, but by config.json's quantization_config it would be %s",
+                           source_.where(), slice.tensor, Name(dtype),
+                           quantisation_.channel ? "i8 with a scale for each row" : "f8 in scale blocks");
+  }
+  const std::string name = slice.tensor + quantisation_.scale_suffix;
+  QIAO_ASSIGN_OR_RETURN(std::optional<HostTensor> scale, source_.Find(name));
+  if (!scale) return Missing(source_, name);
+  return *std::move(scale);
+}
+
+absl::Status Parameters::ResolveBlockScales(const Slice& slice, qiao_piece& piece) {
+  QIAO_ASSIGN_OR_RETURN(const HostTensor scale, FindScale(slice, piece));
+  const std::string name = slice.tensor + quantisation_.scale_suffix;
+  const Shape shape{CeilDiv<int64_t>(slice.rows, quantisation_.block[0]),
+                    CeilDiv<int64_t>(slice.cols, quantisation_.block[1])};
+  if (scale.dtype != DType::kF32 || scale.shape != shape) {
     return InvalidArgument("%s: tensor \"%s\" is %s%s, but the %dx%d blocks of a %s weight need f32%s",
-                           source_.where(), scale_name, Name(scale->dtype), scale->shape.ToString(),
-                           quantisation_.block[0], quantisation_.block[1], want.ToString(),
-                           scale_shape.ToString());
+                           source_.where(), name, Name(scale.dtype), scale.shape.ToString(),
+                           quantisation_.block[0], quantisation_.block[1],
+                           Shape{slice.rows, slice.cols}.ToString(), shape.ToString());
   }
   piece.scheme = QIAO_SCHEME_BLOCK;
-  piece.scale = static_cast<const float*>(Aligned(*scale, scale_name));
-  piece.scale_ld = scale_shape[1];
+  piece.scale = static_cast<const float*>(Aligned(scale, name));
+  piece.scale_ld = shape[1];
   piece.block[0] = quantisation_.block[0];
   piece.block[1] = quantisation_.block[1];
-  return piece;
+  return absl::OkStatus();
+}
+
+absl::Status Parameters::ResolveChannelScales(const Slice& slice, qiao_piece& piece) {
+  QIAO_ASSIGN_OR_RETURN(const HostTensor scale, FindScale(slice, piece));
+  const bool number = scale.dtype == DType::kF32 || scale.dtype == DType::kBF16 || scale.dtype == DType::kF16;
+  if (!number || (scale.shape != Shape{slice.rows, 1} && scale.shape != Shape{slice.rows})) {
+    return InvalidArgument("%s: tensor \"%s\" is %s%s, but the rows of a %s weight need f32, bf16 or f16%s",
+                           source_.where(), slice.tensor + quantisation_.scale_suffix, Name(scale.dtype),
+                           scale.shape.ToString(), Shape{slice.rows, slice.cols}.ToString(),
+                           Shape{slice.rows, 1}.ToString());
+  }
+  std::vector<float>& scales = channel_scales_[slice.tensor];
+  if (scales.empty()) {
+    scales.resize(static_cast<size_t>(slice.rows));
+    for (size_t i = 0; i < scales.size(); ++i)
+      scales[i] = ToFloat(scale.dtype, scale.data + i * SizeOf(scale.dtype));
+  }
+  piece.scheme = QIAO_SCHEME_CHANNEL;
+  piece.scale = scales.data();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<int32_t> Parameters::AddWeight(std::string_view name,
@@ -136,6 +174,8 @@ absl::StatusOr<int32_t> Parameters::AddWeight(std::string_view name,
       const int64_t blocks = (piece.row0 + piece.rows - 1) / piece.block[0] - piece.row0 / piece.block[0] + 1;
       weight.file_bytes += static_cast<uint64_t>(blocks * piece.scale_ld) * sizeof(float);
     }
+    if (piece.scheme == QIAO_SCHEME_CHANNEL)
+      weight.file_bytes += static_cast<uint64_t>(piece.rows) * sizeof(float);
     weight.cols = piece.cols;
     weight.pieces.push_back(piece);
   }

@@ -32,6 +32,8 @@ struct Quantisation {
   // value is stored * scale. Empty: the checkpoint has no quantised tensors.
   std::string scale_suffix;
   int32_t block[2] = {128, 128};
+  // The quantised tensors are INT8 instead, and the scales one a row: f32, bf16 or f16, [rows, 1] or [rows].
+  bool channel = false;
 };
 
 // A matrix parameter: [groups, rows, cols] in pieces that point into the files.
@@ -72,6 +74,9 @@ class Parameters {
 
  private:
   absl::StatusOr<qiao_piece> Resolve(const Slice& slice);
+  absl::Status ResolveBlockScales(const Slice& slice, qiao_piece& piece);
+  absl::Status ResolveChannelScales(const Slice& slice, qiao_piece& piece);
+  absl::StatusOr<HostTensor> FindScale(const Slice& slice, const qiao_piece& piece);
   // Pointers that kernels may use: a tensor that is not aligned to its element in the file is copied once.
   const void* Aligned(const HostTensor& tensor, std::string_view name);
 
@@ -81,6 +86,7 @@ class Parameters {
   std::deque<Vector> vectors_;
   absl::flat_hash_map<std::string, int32_t> weight_by_name_, vector_by_name_;
   absl::flat_hash_map<std::string, std::vector<std::byte>> copies_;
+  absl::flat_hash_map<std::string, std::vector<float>> channel_scales_;  // by tensor, as f32
 };
 
 }  // namespace qiao::program

@@ -217,6 +217,51 @@ TEST(ReadQuantization, DeepSeekAndNone) {
               HasSubstr("element 0"));
 }
 
+TEST(ReadQuantization, CompressedTensorsInt8ByChannelAndTokenOnly) {
+  const Json good = *ParseJson(R"({"quantization_config": {
+      "quant_method": "compressed-tensors", "format": "int-quantized", "quantization_status": "compressed",
+      "kv_cache_scheme": null, "sparsity_config": {}, "global_compression_ratio": 1.5, "ignore": ["lm_head"],
+      "config_groups": {"group_0": {
+        "targets": ["Linear"], "output_activations": null,
+        "weights": {"num_bits": 8, "type": "int", "symmetric": true, "strategy": "channel", "dynamic": false,
+                    "group_size": -1, "actorder": null, "block_structure": null, "observer": "minmax",
+                    "observer_kwargs": {}},
+        "input_activations": {"num_bits": 8, "type": "int", "symmetric": true, "strategy": "token",
+                              "dynamic": true, "group_size": null, "observer": null}}}}})",
+                               "good");
+  const ConfigReader config = Config(good.dump());
+  const auto read = ReadQuantization(config);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_TRUE((*read)->int8_channel);
+  EXPECT_THAT(config.UnreadKeys(), ElementsAre());
+  const std::string group = "/quantization_config/config_groups/group_0";
+  for (const auto& [at, value] : std::vector<std::pair<std::string, std::string>>{
+           {"/quantization_config/format", R"("pack-quantized")"},
+           {"/quantization_config/quantization_status", R"("frozen")"},
+           {"/quantization_config/kv_cache_scheme", R"({"num_bits": 8})"},
+           {"/quantization_config/sparsity_config", R"({"format": "dense"})"},
+           {"/quantization_config/config_groups", "{}"},
+           {group + "/targets", R"(["re:.*experts.*"])"},
+           {group + "/output_activations", "{}"},
+           {group + "/input_activations", "null"},
+           {group + "/weights/num_bits", "4"},
+           {group + "/weights/num_bits", R"({"mlp.experts": 4})"},
+           {group + "/weights/type", R"("float")"},
+           {group + "/weights/symmetric", "false"},
+           {group + "/weights/strategy", R"("tensor")"},
+           {group + "/weights/group_size", "128"},
+           {group + "/weights/actorder", R"("weight")"},
+           {group + "/input_activations/strategy", R"("tensor")"},
+           {group + "/input_activations/dynamic", "false"},
+           {group + "/input_activations/dynamic", R"("local")"}}) {
+    Json changed = good;
+    changed[Json::json_pointer(at)] = *ParseJson(value, "value");
+    const auto status = ReadQuantization(Config(changed.dump())).status();
+    EXPECT_FALSE(status.ok()) << at << " = " << value;
+    EXPECT_THAT(std::string(Message(status)), HasSubstr(at.substr(at.rfind('/') + 1))) << value;
+  }
+}
+
 TEST(ReadTorchDType, BothNames) {
   EXPECT_EQ(*ReadTorchDType(Config(R"({"torch_dtype":"bfloat16"})")), "bfloat16");
   EXPECT_EQ(*ReadTorchDType(Config(R"({"dtype":"float32"})")), "float32");

@@ -110,6 +110,40 @@ class TestCall {
     StorePacked(header, t, *view_of_[Index(i)], *isa, pool, Aligned(packed_[Index(i)]));
     t.layout = QIAO_LAYOUT_OPAQUE;
   }
+  // An INT8 weight of zeros with a scale for each row of a file tensor that begins `row0` rows above each
+  // piece.
+  int ChannelWeight(int64_t groups, int64_t rows, int64_t cols, int64_t cut = 0, int64_t row0 = 0) {
+    const int i = Zeros(QIAO_I8, {groups, rows, cols});
+    qiao_tensor& t = tensor_[Index(i)];
+    t.layout = QIAO_LAYOUT_PIECES;
+    t.scheme = QIAO_SCHEME_CHANNEL;
+    auto& pieces = pieces_.emplace_back();
+    auto& starts = starts_.emplace_back();
+    std::uniform_real_distribution<float> scale(0.001f, 0.002f);
+    for (int64_t g = 0; g < groups; ++g) {
+      starts.push_back(static_cast<int32_t>(pieces.size()));
+      for (int64_t r = 0; r < rows;) {
+        qiao_piece p{};
+        p.struct_size = sizeof p;
+        p.dtype = QIAO_I8;
+        p.data = bytes_[Index(i)].data() + (g * rows + r) * cols;
+        p.rows = r == 0 && cut ? cut : rows - r;
+        p.cols = p.ld = cols;
+        p.row0 = row0;
+        p.group = static_cast<int32_t>(g);
+        p.scheme = QIAO_SCHEME_CHANNEL;
+        auto& scales = scales_.emplace_back(row0 + p.rows);
+        for (float& s : scales) s = scale(random_);
+        p.scale = scales.data();
+        pieces.push_back(p);
+        r += p.rows;
+      }
+    }
+    starts.push_back(static_cast<int32_t>(pieces.size()));
+    views_.push_back({sizeof(qiao_weight_view), static_cast<uint32_t>(groups), starts.data(), pieces.data()});
+    view_of_[Index(i)] = &views_.back();
+    return i;
+  }
 
   void FillNormal(int i, double deviation) {
     std::normal_distribution<double> normal(0, deviation);
@@ -158,8 +192,8 @@ class TestCall {
 
   void RunCpu(Isa isa, ThreadPool& pool) {
     const qiao_op_call op_call = Describe();
-    const OpKernel* kernel = FindKernel(op_);
-    ASSERT_NE(kernel, nullptr);
+    ASSERT_NE(FindKernel(op_), nullptr);
+    const OpKernel* kernel = &KernelFor(*FindKernel(op_), op_call);
     std::string why;
     ASSERT_TRUE(kernel->supports(op_call, &why)) << why;
     // Filled with NaNs and guarded, so that neither stale contents nor an overrun goes unseen.

@@ -140,10 +140,36 @@ TEST(CpuOps, CastRoundsToNearestEven) {
   }
 }
 
+TEST(CpuOps, QuantiseToI8IsTheScalarKernelBitForBit) {
+  for (uint32_t act : {QIAO_F32, QIAO_BF16}) {
+    TestCall call(QIAO_OP_QUANTISE, qiao_quantise_params{.struct_size = 0, .block = 0, .floor = 1e-10f});
+    call.Normal(act, {9, 100});
+    call.Absent();
+    call.Zeros(QIAO_I8, {9, 100});
+    call.Zeros(QIAO_F32, {9, 1});
+    for (int64_t i = 0; i < 100; ++i) call.Set(0, i, 0.0f);                                  // a row of zeros
+    for (int64_t i = 100; i < 200; ++i) call.Set(0, i, static_cast<float>(i % 128) - 0.5f);  // ties
+    call.Set(0, 127, 127.0f);
+    call.Set(0, 305, std::numeric_limits<float>::quiet_NaN());
+    call.Set(0, 405, std::numeric_limits<float>::infinity());
+    call.Set(0, 505, -1e30f);
+    call.RunReference();
+    const auto q = call.bytes(2), scale = call.bytes(3);
+    EXPECT_TRUE(std::isnan(call.Get(3, 3))) << "a NaN must not be lost";
+    ThreadPool pool(2);
+    for (Isa isa : SupportedIsas()) {
+      ASSERT_NO_FATAL_FAILURE(call.RunCpu(isa, pool));
+      EXPECT_EQ(call.bytes(2), q) << Name(isa);
+      EXPECT_EQ(call.bytes(3), scale) << Name(isa);
+    }
+  }
+}
+
 TEST(CpuOps, QuantiseIsTheScalarKernelBitForBit) {
   for (uint32_t act : {QIAO_F32, QIAO_BF16}) {
     TestCall call(QIAO_OP_QUANTISE, qiao_quantise_params{.struct_size = 0, .block = 48, .floor = 1e-4f});
     call.Normal(act, {9, 100});
+    call.Absent();
     call.Zeros(QIAO_F8E4M3, {9, 100});
     call.Zeros(QIAO_F32, {9, 3});
     for (int64_t i = 0; i < 100; ++i) call.Set(0, i, 0.0f);  // a row of zeros
@@ -151,12 +177,12 @@ TEST(CpuOps, QuantiseIsTheScalarKernelBitForBit) {
     call.Set(0, 305, std::numeric_limits<float>::quiet_NaN());
     for (int64_t i = 200; i < 300; i += 2) call.Set(0, i, call.Get(0, i) * 1e-3f);  // subnormals
     call.RunReference();
-    const auto q = call.bytes(1), scale = call.bytes(2);
+    const auto q = call.bytes(2), scale = call.bytes(3);
     ThreadPool pool(2);
     for (Isa isa : SupportedIsas()) {
       ASSERT_NO_FATAL_FAILURE(call.RunCpu(isa, pool));
-      EXPECT_EQ(call.bytes(1), q) << Name(isa);
-      EXPECT_EQ(call.bytes(2), scale) << Name(isa);
+      EXPECT_EQ(call.bytes(2), q) << Name(isa);
+      EXPECT_EQ(call.bytes(3), scale) << Name(isa);
     }
   }
 }

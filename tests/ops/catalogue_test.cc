@@ -137,7 +137,18 @@ TEST(Catalogue, MessagesSayWhatIsWrong) {
   EXPECT_THAT(broken([](Described& d) {
                 d.tensors[1] = MakeTensor(DType::kF32, {4, 2, 1});
               }),
+              HasSubstr("x_scale is given with x in f8_e4m3 or i8, and only then"));
+  EXPECT_THAT(broken([](Described& d) {
+                d.tensors[0].dtype = QIAO_F8E4M3;
+                d.tensors[1] = MakeTensor(DType::kF32, {4, 2, 1});
+              }),
               HasSubstr("its scheme must be blocks"));
+  EXPECT_THAT(broken([](Described& d) {
+                d.tensors[0].dtype = QIAO_I8;
+                d.tensors[0].scheme = QIAO_SCHEME_CHANNEL;
+                d.tensors[1] = MakeTensor(DType::kF32, {4, 2, 1});
+              }),
+              HasSubstr("x in i8 meets weights in i8 with a scale for each row"));
   EXPECT_THAT(broken([](Described& d) {
                 qiao_linear_params p{};
                 d.params = Params(p);

@@ -25,6 +25,8 @@ double Number(DType dtype, const std::byte* from) {
       return static_cast<double>(Bf16ToFloat(half));
     case DType::kF8E4M3:
       return static_cast<double>(F8E4M3ToFloat(static_cast<uint8_t>(*from)));
+    case DType::kI8:
+      return static_cast<double>(static_cast<int8_t>(*from));
     case DType::kI32:
       std::memcpy(&i32, from, 4);
       return i32;

@@ -44,7 +44,7 @@ TEST(Graph, EmitNamesSeveralOutputs) {
   qiao_quantise_params p{};
   p.block = 128;
   p.floor = 1e-4f;
-  auto out = g.Emit("q", QIAO_OP_QUANTISE, Params(p), {x});
+  auto out = g.Emit("q", QIAO_OP_QUANTISE, Params(p), {x, kNoValue});
   ASSERT_TRUE(out.ok()) << out.status();
   EXPECT_EQ(g.value((*out)[0]).name, "q.q");
   EXPECT_EQ(g.value((*out)[1]).name, "q.scale");

@@ -58,9 +58,10 @@ TEST_F(W8A8Golden, QuantiseIsBitwiseEqual) {
     std::vector<float> input = Copy(x), scale(static_cast<size_t>(rows * scales));
     std::vector<uint8_t> q(static_cast<size_t>(rows * width));
     const qiao_tensor tensors[] = {ops::MakeTensor(DType::kF32, {rows, width}),
+                                   {},
                                    ops::MakeTensor(DType::kF8E4M3, {rows, width}),
                                    ops::MakeTensor(DType::kF32, {rows, scales})};
-    void* pointers[] = {input.data(), q.data(), scale.data()};
+    void* pointers[] = {input.data(), nullptr, q.data(), scale.data()};
     qiao_quantise_params p{};
     p.struct_size = sizeof(p);
     p.block = 128;

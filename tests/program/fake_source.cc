@@ -52,6 +52,22 @@ void FakeSource::AddRandomF8(const std::string& name, int64_t rows, int64_t cols
   AddF32(name + "_scale_inv", {CeilDiv(rows, block), CeilDiv(cols, block)}, std::move(scales));
 }
 
+void FakeSource::AddRandomI8(const std::string& name, int64_t rows, int64_t cols, bool wide) {
+  Numbers numbers(name);
+  Entry entry{DType::kI8, {rows, cols}, std::vector<std::byte>(static_cast<size_t>(rows * cols))};
+  for (std::byte& b : entry.bytes) b = static_cast<std::byte>(static_cast<int8_t>(numbers.Next() * 127));
+  tensors_[name] = std::move(entry);
+  std::vector<float> scales(static_cast<size_t>(rows));
+  for (float& s : scales) s = 0.01f + 0.005f * numbers.Next();
+  if (wide) return AddF32(name + "_scale", {rows}, std::move(scales));
+  Entry narrow{DType::kBF16, {rows, 1}, std::vector<std::byte>(scales.size() * 2)};
+  for (size_t i = 0; i < scales.size(); ++i) {
+    const uint16_t bits = FloatToBf16(scales[i]);
+    std::memcpy(narrow.bytes.data() + 2 * i, &bits, sizeof(bits));
+  }
+  tensors_[name + "_scale"] = std::move(narrow);
+}
+
 void FakeSource::Misalign(const std::string& name) {
   Entry& entry = tensors_.at(name);
   entry.bytes.insert(entry.bytes.begin(), std::byte{0});

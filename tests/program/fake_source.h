@@ -16,6 +16,8 @@ class FakeSource : public TensorSource {
   void AddRandom(const std::string& name, Shape shape, float scale = 1.0f);
   // E4M3 with f32 scales in NAME_scale_inv.
   void AddRandomF8(const std::string& name, int64_t rows, int64_t cols, int64_t block);
+  // INT8 with bf16 scales [rows, 1] in NAME_scale; f32 [rows] where `wide`.
+  void AddRandomI8(const std::string& name, int64_t rows, int64_t cols, bool wide = false);
   // The bytes lie one byte off their alignment.
   void Misalign(const std::string& name);
   void Erase(const std::string& name) { tensors_.erase(name); }

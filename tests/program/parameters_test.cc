@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "runtime/base/floats.h"
 #include "tests/program/fake_source.h"
 
 namespace qiao::program {
@@ -50,6 +51,56 @@ TEST(Parameters, StackedGroupsAndScalesInFileCoordinates) {
   EXPECT_EQ(w.pieces[5].row0, 112);
   EXPECT_EQ(w.pieces[5].scale_ld, 2);
   EXPECT_EQ(w.pieces[5].scale, w.pieces[0].scale);
+}
+
+TEST(Parameters, ChannelScalesOfEveryStoredFormAreFloatsByFileRow) {
+  FakeSource source;
+  source.AddRandomI8("narrow", 12, 40);
+  source.AddRandomI8("wide", 12, 40, true);
+  Parameters parameters(source, {.scale_suffix = "_scale", .channel = true});
+  for (const char* name : {"narrow", "wide"}) {
+    SCOPED_TRACE(name);
+    absl::StatusOr<int32_t> index = parameters.AddWeight(std::string(name) + ".part", [&] {
+      return std::vector<Slice>{{name, 12, 40, 2, 3, 0}, {name, 12, 40, 8, 3, 1}};
+    });
+    ASSERT_TRUE(index.ok()) << index.status();
+    const Weight& w = parameters.weight(*index);
+    EXPECT_EQ(w.file_bytes, 2u * 3 * (40 + 4));
+    const qiao_piece& piece = w.pieces[1];
+    EXPECT_EQ(piece.scheme, uint32_t{QIAO_SCHEME_CHANNEL});
+    EXPECT_EQ(piece.row0, 8);
+    EXPECT_EQ(piece.scale, w.pieces[0].scale);
+    const HostTensor scales = **source.Find(std::string(name) + "_scale");
+    float want = 0;
+    if (scales.dtype == DType::kF32) {
+      std::memcpy(&want, scales.data + 9 * 4, 4);
+    } else {
+      uint16_t bits;
+      std::memcpy(&bits, scales.data + 9 * 2, 2);
+      want = Bf16ToFloat(bits);
+    }
+    EXPECT_EQ(piece.scale[piece.row0 + 1], want);
+  }
+}
+
+TEST(Parameters, Int8NeedsAConfigThatSaysSoAndAScaleForEachRow) {
+  FakeSource source;
+  source.AddRandomI8("w", 12, 40);
+  source.AddRandomF8("f", 12, 40, 128);
+  source.AddRandomI8("short", 12, 40);
+  source.AddRandom("short_scale", {11, 1});
+  const auto message = [&](Quantisation quantisation, const std::string& tensor) {
+    Parameters parameters(source, std::move(quantisation));
+    return std::string(
+        parameters.AddWeight(tensor, [&] { return Whole(tensor, 12, 40); }).status().message());
+  };
+  EXPECT_THAT(message({}, "w"), HasSubstr("quantization_config"));
+  EXPECT_THAT(message({.scale_suffix = "_scale_inv"}, "w"), HasSubstr("would be f8"));
+  EXPECT_THAT(message({.scale_suffix = "_scale", .channel = true}, "f"), HasSubstr("would be i8"));
+  EXPECT_THAT(message({.scale_suffix = "_scale", .channel = true}, "short"),
+              testing::AllOf(HasSubstr("short_scale"), HasSubstr("[11, 1]"), HasSubstr("[12, 1]")));
+  source.Erase("w_scale");
+  EXPECT_THAT(message({.scale_suffix = "_scale", .channel = true}, "w"), HasSubstr("\"w_scale\" is missing"));
 }
 
 TEST(Parameters, AMisalignedTensorIsCopied) {

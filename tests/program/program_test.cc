@@ -229,6 +229,55 @@ TEST_F(ProgramTest, WeightsThatWantQuantisedRowsGetThemOncePerValue) {
   }
 }
 
+// The projections of the model in INT8: their rows become INT8 in every numerics mode, once for each value.
+TEST_F(ProgramTest, Int8WeightsMeetInt8RowsOnWhateverDeviceTakesThem) {
+  source_ = FakeSource();
+  source_.AddRandom("embed", {kVocab, kHidden});
+  source_.AddRandomI8("q", kHeads * (kNope + kRope), kHidden);
+  source_.AddRandomI8("kv_a", kLatent + kRope, kHidden);
+  source_.AddRandomI8("kv_b", kHeads * (kNope + kValue), kLatent);
+  source_.AddRandomI8("o_proj", kHidden, kHeads * kValue, true);
+  for (const char* w : {"gate", "up"}) source_.AddRandomI8(w, kWidth, kHidden);
+  source_.AddRandom("down", {kHidden, kWidth}, 0.3f);  // left out of the quantisation
+  for (const char* g : {"g0", "g1", "g2"}) source_.AddRandom(g, {kHidden});
+  source_.AddRandom("g_kv", {kLatent});
+  parameters_ =
+      std::make_unique<Parameters>(source_, Quantisation{.scale_suffix = "_scale", .channel = true});
+  std::vector<float> want;
+  // partial stores weights as f32 and so takes no INT8 rows: the fallback runs those products, and partial
+  // the rest.
+  for (const char* name : {"reference", "partial"}) {
+    SCOPED_TRACE(name);
+    auto programs = ProgramSet::Plan(*parameters_, BuildTiny, Options({Open(name), Open("reference")}));
+    ASSERT_TRUE(programs.ok()) << programs.status();
+    std::vector<std::string> quantised;
+    for (const PlacementRow& row : (*programs)->placement()) {
+      if (row.op == "quantise") quantised.push_back(row.name);
+      if (row.shapes.rfind("linear(i8", 0) == 0) {
+        EXPECT_EQ(row.device, "reference") << row.name;
+      }
+    }
+    EXPECT_THAT(quantised, testing::UnorderedElementsAre("norm0.i8", "heads.i8", "middle.y.i8"));
+    ASSERT_TRUE((*programs)->Load(nullptr).ok());
+    auto logits = RunTwoSteps(**programs);
+    ASSERT_TRUE(logits.ok()) << logits.status();
+    if (want.empty()) {
+      want = *logits;
+    } else {
+      double difference = 0, size = 0;
+      for (size_t i = 0; i < want.size(); ++i) {
+        difference += std::pow(logits->at(i) - want[i], 2);
+        size += std::pow(want[i], 2);
+      }
+      EXPECT_LT(std::sqrt(difference / size), 0.02) << "f32 noise, amplified where rows are rounded";
+    }
+  }
+  // Nobody takes the products: the error says why.
+  auto alone = ProgramSet::Plan(*parameters_, BuildTiny, Options({Open("partial")}));
+  ASSERT_EQ(alone.status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(alone.status().message()), HasSubstr("o: linear("));
+}
+
 TEST_F(ProgramTest, TheCachesAndAllTheirOperationsShareOneDevice) {
   auto programs = Make({Open("partial", {{"ops", "latent_attention,linear"}}), Open("reference")});
   ASSERT_TRUE(programs.ok()) << programs.status();

@@ -83,6 +83,47 @@ TEST(SynthLayout, FilesHoldTensorsWithTheirScales) {
   EXPECT_EQ(Plan("tiny-v3", SynthDType::kBf16).files[0].name, "model.safetensors");
 }
 
+TEST(SynthLayout, Int8TensorsHaveAScaleForEachRow) {
+  const SynthPlan plan = Plan("tiny-v3", SynthDType::kInt8);
+  int quantised = 0;
+  for (size_t i = 0; i < plan.files[0].tensors.size(); ++i) {
+    const SynthTensor& tensor = plan.files[0].tensors[i];
+    if (!tensor.quantised) continue;
+    ++quantised;
+    EXPECT_EQ(tensor.dtype, DType::kI8) << tensor.name;
+    const SynthTensor& scale = plan.files[0].tensors[i + 1];
+    EXPECT_EQ(scale.name, tensor.name + "_scale");
+    EXPECT_EQ(scale.dims, (std::vector<int64_t>{tensor.dims[0], 1}));
+  }
+  EXPECT_GT(quantised, 20);
+  // Values times scales have the variance that a matrix should.
+  SynthTensor tensor = Matrix("a", 64, 256);
+  tensor.dtype = DType::kI8;
+  tensor.quantised = true;
+  tensor.bytes /= sizeof(float);
+  std::vector<int8_t> values(tensor.bytes);
+  SynthFiller(1, 1).Fill(tensor, 0, {reinterpret_cast<std::byte*>(values.data()), values.size()});
+  SynthTensor scale = Matrix("a_scale", 64, 1);
+  scale.kind = SynthTensor::kChannelScale;
+  scale.fan_in = 256;
+  const std::vector<float> scales = Floats(scale, 1);
+  double squares = 0;
+  for (size_t i = 0; i < values.size(); ++i) squares += std::pow(values[i] * scales[i / 256], 2);
+  EXPECT_NEAR(squares / static_cast<double>(values.size()) * 256, 1, 0.05);
+}
+
+// An INT8 checkpoint runs, and its rows are quantised.
+TEST(SynthWrite, AnInt8CheckpointRuns) {
+  const std::string folder = Scratch() + "/int8";
+  ASSERT_TRUE(WriteSynth(Plan("tiny-v3", SynthDType::kInt8), folder, {}).ok());
+  const auto placed = Infer({"inspect", folder, "--program"});
+  EXPECT_EQ(placed.exit, 0) << placed.err;
+  EXPECT_NE(placed.out.find("i8/channel"), std::string::npos) << placed.out;
+  const auto logits =
+      Infer({"logits", "--model", folder, "--ids", "3,17,5", "--out", folder + "/logits.safetensors"});
+  EXPECT_EQ(logits.exit, 0) << logits.err;
+}
+
 // What lies in a tensor depends on the seed and its name, not on the file it came to lie in.
 TEST(SynthWrite, ShardsHoldTheSameWeights) {
   const std::string folder = Scratch();

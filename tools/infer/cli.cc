@@ -46,9 +46,11 @@ std::string BackendHelp() { return "Which plugin computes, NAME or NAME:INDEX"; 
 void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context = true) {
   const std::string group = "Device";
   sub->add_option("--backend", d.backend, BackendHelp())->capture_default_str()->group(group);
-  sub->add_option("--numerics", d.numerics,
-                  "bf16: fast; f32: activations, cache and sums in f32, for comparing")
-      ->check(CLI::IsMember({"bf16", "f32"}))
+  sub->add_option(
+         "--numerics", d.numerics,
+         "bf16: fast; f32: activations, cache and sums in f32, for comparing; w8a8: bf16, and what meets "
+         "FP8 weights in FP8 too (w8a8-f32: over f32)")
+      ->check(CLI::IsMember({"bf16", "f32", "w8a8", "w8a8-f32"}))
       ->capture_default_str()
       ->group(group);
   sub->add_option(
@@ -373,9 +375,11 @@ void AddSynth(CLI::App& app, Command& command) {
                   "The model: deepseek-v3, deepseek-v2, deepseek-v2-lite, kimi-k2, tiny-v3, tiny-v2")
       ->required();
   sub->add_option("--out", a->out, "The folder to write; made where it does not exist")->required();
-  sub->add_option("--dtype", a->dtype,
-                  "fp8: in blocks of 128x128 with scales, as DeepSeek releases; bf16; f32")
-      ->check(CLI::IsMember({"fp8", "bf16", "f32"}))
+  sub->add_option(
+         "--dtype", a->dtype,
+         "fp8: in blocks of 128x128 with scales, as DeepSeek releases; int8: with a scale for each output "
+         "channel, for W8A8; bf16; f32")
+      ->check(CLI::IsMember({"fp8", "int8", "bf16", "f32"}))
       ->capture_default_str();
   sub->add_option("--layers", a->layers, "Fewer layers")->check(Between(int64_t{1}, int64_t{1024}));
   sub->add_option("--vocab", a->vocab, "Another size of the vocabulary")

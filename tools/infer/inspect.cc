@@ -197,7 +197,7 @@ void PrintParts(const Findings& f) {
 }
 
 void PrintCache(const Findings& f, const DeviceArgs& args) {
-  Heading(absl::StrFormat("KV cache (%s)", args.numerics));
+  Heading(absl::StrFormat("KV cache (%s)", Name(ToRunnerOptions(args).numerics.cache)));
   const double ratio =
       static_cast<double>(f.cache.multi_head) / static_cast<double>(std::max<uint64_t>(1, f.cache.per_token));
   Table table({Table::kRight, Table::kLeft, Table::kLeft});

@@ -16,6 +16,8 @@ constexpr uint64_t kTableSize = uint64_t{1} << 19;
 
 // E4M3 holds 448 at most; values of this deviation use its range and are cut, rarely, beyond 4.48 deviations.
 constexpr double kFp8Deviation = 100;
+// INT8 holds 127, which is as many deviations of this.
+constexpr double kInt8Deviation = 28;
 
 // Sebastiano Vigna's splitmix64 (public domain, prng.di.unimi.it): a good hash of a counter.
 uint64_t SplitMix(uint64_t x) {
@@ -39,7 +41,7 @@ Distribution DistributionOf(const SynthTensor& tensor) {
   const double deviation = 1.0 / std::sqrt(static_cast<double>(std::max<int64_t>(tensor.fan_in, 1)));
   switch (tensor.kind) {
     case SynthTensor::kMatrix:
-      return {0, tensor.quantised ? kFp8Deviation : deviation};
+      return {0, !tensor.quantised ? deviation : tensor.dtype == DType::kI8 ? kInt8Deviation : kFp8Deviation};
     case SynthTensor::kEmbedding:
       return {0, 1};
     case SynthTensor::kGain:
@@ -49,6 +51,8 @@ Distribution DistributionOf(const SynthTensor& tensor) {
     // Different from block to block, so that a scale that is used in the wrong place shows.
     case SynthTensor::kScale:
       return {deviation / kFp8Deviation, 0.1 * deviation / kFp8Deviation};
+    case SynthTensor::kChannelScale:
+      return {deviation / kInt8Deviation, 0.1 * deviation / kInt8Deviation};
   }
   return {0, 0};
 }
@@ -58,6 +62,8 @@ void Convert(float value, DType dtype, std::byte* out) {
     std::memcpy(out, &value, sizeof value);
   } else if (dtype == DType::kF8E4M3) {
     *out = static_cast<std::byte>(FloatToF8E4M3(std::clamp(value, -448.0f, 448.0f)));
+  } else if (dtype == DType::kI8) {
+    *out = static_cast<std::byte>(static_cast<int8_t>(std::clamp(std::nearbyint(value), -127.0f, 127.0f)));
   } else {
     const uint16_t bits = FloatToBf16(value);
     std::memcpy(out, &bits, sizeof bits);

@@ -35,21 +35,43 @@ absl::StatusOr<std::vector<SynthTensor>> Expand(const models::TensorSpec& spec, 
   for (int i = 0; i < spec.shape.rank(); ++i) tensor.dims.push_back(spec.shape[i]);
   tensor.kind = KindOf(spec);
   tensor.fan_in = tensor.dims.empty() ? 1 : tensor.dims.back();
-  tensor.quantised = dtype == SynthDType::kFp8 && spec.quantised && tensor.dims.size() == 2;
-  tensor.dtype = tensor.quantised ? DType::kF8E4M3 : dtype == SynthDType::kF32 ? DType::kF32 : spec.plain;
+  const bool int8 = dtype == SynthDType::kInt8;
+  tensor.quantised = (dtype == SynthDType::kFp8 || int8) && spec.quantised && tensor.dims.size() == 2;
+  tensor.dtype = tensor.quantised            ? (int8 ? DType::kI8 : DType::kF8E4M3)
+                 : dtype == SynthDType::kF32 ? DType::kF32
+                                             : spec.plain;
   QIAO_RETURN_IF_ERROR(SetBytes(tensor));
   std::vector<SynthTensor> tensors = {tensor};
   if (tensor.quantised) {
     SynthTensor scale;
-    scale.name = tensor.name + "_scale_inv";
+    scale.name = tensor.name + (int8 ? "_scale" : "_scale_inv");
     scale.dims = {CeilDiv(tensor.dims[0], kSynthBlock), CeilDiv(tensor.dims[1], kSynthBlock)};
-    scale.kind = SynthTensor::kScale;
+    if (int8) scale.dims = {tensor.dims[0], 1};
+    scale.kind = int8 ? SynthTensor::kChannelScale : SynthTensor::kScale;
     scale.fan_in = tensor.fan_in;
     scale.dtype = DType::kF32;
     QIAO_RETURN_IF_ERROR(SetBytes(scale));
     tensors.push_back(std::move(scale));
   }
   return tensors;
+}
+
+// As llm-compressor writes it.
+OrderedJson Int8Config() {
+  const OrderedJson weights = {
+      {"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"strategy", "channel"}, {"dynamic", false}};
+  const OrderedJson activations = {
+      {"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"strategy", "token"}, {"dynamic", true}};
+  OrderedJson config;
+  config["quant_method"] = "compressed-tensors";
+  config["format"] = "int-quantized";
+  config["quantization_status"] = "compressed";
+  config["config_groups"]["group_0"] = {{"targets", {"Linear"}},
+                                        {"weights", weights},
+                                        {"input_activations", activations},
+                                        {"output_activations", nullptr}};
+  config["ignore"] = {"lm_head"};
+  return config;
 }
 
 void NameFiles(std::vector<SynthFile>& files) {
@@ -64,9 +86,10 @@ void NameFiles(std::vector<SynthFile>& files) {
 
 absl::StatusOr<SynthDType> ParseSynthDType(std::string_view name) {
   if (name == "fp8") return SynthDType::kFp8;
+  if (name == "int8") return SynthDType::kInt8;
   if (name == "bf16") return SynthDType::kBf16;
   if (name == "f32") return SynthDType::kF32;
-  return InvalidArgument("dtype \"%s\" is not known; there are fp8, bf16 and f32", name);
+  return InvalidArgument("dtype \"%s\" is not known; there are fp8, int8, bf16 and f32", name);
 }
 
 absl::StatusOr<SynthPlan> PlanSynth(OrderedJson config, SynthDType dtype, uint64_t file_bytes) {
@@ -78,6 +101,7 @@ absl::StatusOr<SynthPlan> PlanSynth(OrderedJson config, SynthDType dtype, uint64
                                      {"quant_method", "fp8"},
                                      {"weight_block_size", {kSynthBlock, kSynthBlock}}};
   }
+  if (dtype == SynthDType::kInt8) config["quantization_config"] = Int8Config();
   SynthPlan plan;
   plan.config = config.dump(2) + "\n";
   QIAO_ASSIGN_OR_RETURN(const formats::ConfigReader reader,

@@ -13,27 +13,29 @@
 
 namespace qiao::tools {
 
-enum class SynthDType { kFp8, kBf16, kF32 };
-// "fp8", "bf16", "f32".
+enum class SynthDType { kFp8, kInt8, kBf16, kF32 };
+// "fp8", "int8", "bf16", "f32".
 absl::StatusOr<SynthDType> ParseSynthDType(std::string_view name);
 
-// Quantised tensors have one f32 scale for each block of so many rows and columns, as in DeepSeek's releases.
+// Quantised FP8 tensors have one f32 scale for each block of so many rows and columns, as in DeepSeek's
+// releases; INT8 ones have one for each row, [rows, 1], as compressed-tensors stores them.
 inline constexpr int64_t kSynthBlock = 128;
 
 struct SynthTensor {
   enum Kind {
     kMatrix,  // normal, standard deviation 1/sqrt(columns): a row's product with a unit-variance vector has
               // variance 1
-    kEmbedding,  // normal, standard deviation 1
-    kGain,       // around 1
-    kBias,       // around 0, small
-    kScale       // of the blocks of a quantised matrix with `fan_in` columns
+    kEmbedding,    // normal, standard deviation 1
+    kGain,         // around 1
+    kBias,         // around 0, small
+    kScale,        // of the blocks of a quantised FP8 matrix with `fan_in` columns
+    kChannelScale  // of the rows of a quantised INT8 matrix with `fan_in` columns
   };
   std::string name;
   DType dtype = DType::kBF16;
   std::vector<int64_t> dims;
   Kind kind = kMatrix;
-  bool quantised = false;  // its values are multiplied by a kScale tensor's
+  bool quantised = false;  // its values are multiplied by those of a tensor of scales
   int64_t fan_in = 1;
   uint64_t bytes = 0;
 };

@@ -489,7 +489,9 @@ Status PartialDevice::StoreWeight(Stream& stream, const qiao_weight_request& req
       kernels::LoadFloats(p.dtype, from, p.cols, row.data());
       for (int64_t c = 0; c < p.cols; ++c) {
         float v = row[static_cast<size_t>(c)];
-        if (p.scheme == QIAO_SCHEME_BLOCK) {
+        if (p.scheme == QIAO_SCHEME_CHANNEL) {
+          v *= p.scale[p.row0 + r];
+        } else if (p.scheme == QIAO_SCHEME_BLOCK) {
           v *= p.scale[(p.row0 + r) / p.block[0] * p.scale_ld + c / p.block[1]];
         }
         const int64_t group = done / request.rows, n = done % request.rows;
