@@ -182,7 +182,7 @@ void PackRows(const PackCall& call) {
       if (k < padded) {
         VF low, high;
         LoadPairN(p + k, length - k, low, high);
-        HWY_ALIGN X rest[2 * kLanes];
+        HWY_ALIGN X rest[2 * kLanes + kBlockStep] = {};  // a narrow vector may hold less than the padding
         Store(low, rest);
         Store(high, rest + kLanes);
         std::memcpy(to + k, rest, static_cast<size_t>(padded - k) * sizeof(X));
