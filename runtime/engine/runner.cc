@@ -119,9 +119,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
   programs.cache.layers = model.Cache(o.numerics.cache);
   const int64_t pages_each = CeilDiv(runner->context_, o.page_tokens);
   programs.cache.pages = pages_each * o.sequences;
-  if (o.cache_tokens > 0) {
-    programs.cache.pages = std::min(programs.cache.pages, CeilDiv(o.cache_tokens, o.page_tokens));
-  }
+  if (o.cache_tokens > 0) programs.cache.pages = CeilDiv(o.cache_tokens, o.page_tokens);
   for (const program::LayerCache& layer : programs.cache.layers) {
     for (const program::RowKind& kind : layer.kinds) {
       runner->cache_bytes_per_token_ += static_cast<uint64_t>(kind.width) * SizeOf(kind.dtype);

@@ -55,8 +55,8 @@ struct RunnerOptions {
   program::Numerics numerics;
   int64_t context = 0;       // tokens a sequence may hold; 0: the model's, at most kDefaultContext
   int64_t page_tokens = 0;   // 0: what the device prefers, else 64
-  int32_t sequences = 1;     // at once; the cache holds `context` tokens for each
-  int64_t cache_tokens = 0;  // in the cache, all sequences together, where that is less
+  int32_t sequences = 1;     // at once
+  int64_t cache_tokens = 0;  // that the cache holds, of all sequences; 0: `context` for each
   int32_t chunk = 512;       // rows of a step at most
   bool all_logits = false;   // every row's logits, not only the last of each sequence
   // Bytes for everything that is allocated; mapped weights do not count. 0: all, mapped weights included,

@@ -115,7 +115,7 @@ TEST_F(RunnerTest, RepeatingCopiesThePagesOfASequence) {
   EXPECT_EQ(runner->Repeat(a, 20).code(), absl::StatusCode::kInvalidArgument) << "a page in part";
 }
 
-TEST_F(RunnerTest, TheCacheCanHoldLessThanAllContexts) {
+TEST_F(RunnerTest, TheCacheHoldsTheTokensThatItIsToldTo) {
   RunnerOptions options = Small();
   options.cache_tokens = 20;
   auto runner = Loaded(options);

@@ -49,7 +49,13 @@ T Must(absl::StatusOr<T> value) {
 Bench Open() {
   Bench bench;
   const char* name = std::getenv("QIAO_BENCH_BACKEND");
-  bench.device = Must(hal::Device::Open(name != nullptr ? name : "cpu", {}, &ops::DescribeCall));
+  hal::DeviceOptions options;
+  if (const char* given = std::getenv("QIAO_BENCH_OPTION")) {
+    const std::string option = given;
+    const size_t equals = option.find('=');
+    options.options[option.substr(0, equals)] = equals == std::string::npos ? "" : option.substr(equals + 1);
+  }
+  bench.device = Must(hal::Device::Open(name != nullptr ? name : "cpu", options, &ops::DescribeCall));
   if (!bench.device->unified()) {
     std::fprintf(stderr, "%s: these benchmarks fill memory from the host\n", bench.device->name().c_str());
     std::exit(1);

@@ -59,6 +59,12 @@ TEST(Bench, MeasuresEveryCaseBesideItsLimit) {
   EXPECT_THAT(cases, ElementsAre("p32", "p64", "d0x1", "d0x3", "d192x1", "d192x3"));
 }
 
+// A run works on branches of the filled caches: more pages are in use than all contexts have.
+TEST(Bench, DeepCachesLeaveRoomForTheRuns) {
+  const Json json = BenchJson({"--prefill", "none", "--depth", "0,1024", "--batch", "1,8", "--steps", "1"});
+  EXPECT_EQ(json["results"].size(), 4u);
+}
+
 // Against a count by hand, from the config. Each cached token costs its 768 bytes once.
 TEST(Bench, CountsTheBytesThatADecodeStepNeeds) {
   const Json json = BenchJson({"--prefill", "none", "--depth", "0,256", "--batch", "1", "--steps", "1"});

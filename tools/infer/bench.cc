@@ -38,6 +38,7 @@ absl::StatusOr<BenchLists> ReadLists(const BenchArgs& args) {
 BenchRoom RoomOf(const BenchArgs& args, const engine::ModelFolder& folder) {
   BenchRoom room;
   room.context = args.device.context > 0 ? args.device.context : folder.model->info().context;
+  room.page_tokens = std::max(room.page_tokens, args.device.page_tokens);
   const program::Numerics numerics = ToRunnerOptions(args.device).numerics;
   for (const program::LayerCache& layer : folder.model->Cache(numerics.cache)) {
     for (const program::RowKind& kind : layer.kinds) {

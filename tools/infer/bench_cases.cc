@@ -13,13 +13,10 @@ namespace qiao::tools {
 namespace {
 
 constexpr int64_t kFirstPrompt = 128;
-// Pages are not known yet: a sequence's last one is counted as if it were this large, twice, because a branch
-// of it begins with a copy.
-constexpr int64_t kPageRoom = 256;
-
-int64_t Sum(const std::vector<int64_t>& values) {
+// Of whole pages.
+int64_t Sum(const std::vector<int64_t>& values, int64_t page) {
   int64_t sum = 0;
-  for (const int64_t v : values) sum += RoundUp(v, kPageRoom);
+  for (const int64_t v : values) sum += RoundUp(v, page);
   return sum;
 }
 
@@ -64,7 +61,7 @@ BenchPlan PlanBench(const BenchLists& lists, const BenchRoom& room) {
     plan.context = std::max(plan.context, tokens);
     plan.cases.push_back(c);
   }
-  int64_t prompt = RoundUp(plan.context, kPageRoom);  // the longest, whose pages come and go
+  int64_t prompt = RoundUp(plan.context, room.page_tokens);  // the longest, whose pages come and go
 
   for (const int64_t depth : lists.depth) {
     for (const int64_t batch : lists.batch) {
@@ -76,9 +73,10 @@ BenchPlan PlanBench(const BenchLists& lists, const BenchRoom& room) {
       std::vector<int64_t> depths = plan.depth;
       depths.resize(std::max(depths.size(), static_cast<size_t>(batch)));
       for (size_t b = 0; b < static_cast<size_t>(batch); ++b) depths[b] = std::max(depths[b], depth);
-      const int64_t branches =
-          static_cast<int64_t>(depths.size()) * (RoundUp(lists.steps, kPageRoom) + 2 * kPageRoom);
-      const int64_t tokens = Sum(depths) + std::max(branches, prompt);
+      // What a run appends to its branches; each may begin with a copy of a page, and end within one.
+      const int64_t branch = RoundUp(lists.steps, room.page_tokens) + 2 * room.page_tokens;
+      const int64_t branches = static_cast<int64_t>(depths.size()) * branch;
+      const int64_t tokens = Sum(depths, room.page_tokens) + std::max(branches, prompt);
       const uint64_t bytes = static_cast<uint64_t>(tokens) * room.cache_bytes_per_token;
       if (bytes > room.cache_bytes) {
         plan.skipped.push_back({c, absl::StrFormat("caches of %s are more than the %s that are left for them",

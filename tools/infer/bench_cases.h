@@ -24,7 +24,8 @@ struct BenchLists {
 };
 
 struct BenchRoom {
-  int64_t context = 0;  // tokens that a sequence may hold
+  int64_t context = 0;        // tokens that a sequence may hold
+  int64_t page_tokens = 256;  // of a cache page at most
   uint64_t cache_bytes_per_token = 0;
   uint64_t cache_bytes = 0;  // for the caches of all sequences
 };

@@ -32,6 +32,7 @@ std::vector<const typename Map::value_type*> ByTime(const Map& map, const SumOf&
 }
 
 std::string Time(double seconds) {
+  if (seconds < 1e-3) return absl::StrFormat("%.1f us", seconds * 1e6);
   return seconds < 1 ? absl::StrFormat("%.2f ms", seconds * 1e3) : absl::StrFormat("%.2f s", seconds);
 }
 

@@ -7,6 +7,7 @@
 #include "tools/infer/generate.h"
 #include "tools/infer/input.h"
 #include "tools/infer/interrupt.h"
+#include "tools/infer/memory_use.h"
 #include "tools/infer/model.h"
 #include "tools/infer/placement.h"
 #include "tools/infer/profile.h"
@@ -117,6 +118,7 @@ absl::Status Run(const RunArgs& args) {
   RunProfile profile;
   if (args.profile) {
     QIAO_ASSIGN_OR_RETURN(profile.limits, MeasureLimits(args.device, 0));
+    ResetPeakMemory();  // what limits are measured on is not the model's
   }
   QIAO_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(args.model, args.device));
 
