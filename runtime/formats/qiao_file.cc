@@ -109,12 +109,6 @@ absl::StatusOr<Verify> ParseVerify(std::string_view name) {
   return InvalidArgument("verify \"%s\" is not known; there are auto, all and header", name);
 }
 
-bool QiaoFile::Is(const std::string& path) {
-  const absl::StatusOr<MappedFile> file = MappedFile::Open(path);
-  return file.ok() && file->bytes().size() >= sizeof(kQiaoMagic) &&
-         std::memcmp(file->bytes().data(), kQiaoMagic, sizeof(kQiaoMagic)) == 0;
-}
-
 absl::StatusOr<QiaoFile> QiaoFile::Open(const std::string& path) {
   QiaoFile file;
   file.path_ = path;

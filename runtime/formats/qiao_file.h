@@ -73,8 +73,6 @@ class QiaoFile : public FileSet {
   static absl::StatusOr<QiaoFile> Open(const std::string& path);
   // The same over bytes that the caller keeps alive; `what` names them in errors.
   static absl::StatusOr<QiaoFile> Parse(absl::Span<const std::byte> bytes, std::string_view what);
-  // Whether a regular file begins as a .qiao file does. False too where it cannot be read.
-  static bool Is(const std::string& path);
 
   QiaoFile(QiaoFile&&) = default;
   QiaoFile& operator=(QiaoFile&&) = default;
