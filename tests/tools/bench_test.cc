@@ -186,7 +186,7 @@ TEST(BenchCases, WhatDoesNotFitTheMemoryIsSkipped) {
   ASSERT_EQ(plan.cases.size(), 6u);  // all but 32 sequences of 4096
   ASSERT_EQ(plan.skipped.size(), 1u);
   EXPECT_EQ(NameOf(plan.skipped[0].what), "decode depth 4096 batch 32");
-  EXPECT_THAT(plan.skipped[0].why, HasSubstr("60 MB"));
+  EXPECT_THAT(plan.skipped[0].why, HasSubstr("60.0 MB"));
   EXPECT_EQ(plan.sequences, 32);
   EXPECT_EQ(plan.context, 4096 + 16);
   EXPECT_EQ(plan.depth.size(), 32u);
