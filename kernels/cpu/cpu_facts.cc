@@ -18,6 +18,7 @@ namespace qiao::kernels::cpu {
 namespace {
 
 constexpr uint32_t kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;  // leaf 7 EDX
+constexpr uint32_t kGfni = 1u << 8;                                                // leaf 7 ECX
 constexpr uint32_t kAvx512Bf16Bit = 1u << 5;                                       // leaf 7.1 EAX
 constexpr uint64_t kTileStates = uint64_t{3} << 17;                                // XTILECFG and XTILEDATA
 
@@ -31,6 +32,8 @@ int RequestTiles() {
 }
 
 }  // namespace
+
+std::string CpuFacts::LacksGfni() const { return leaf7_ecx & kGfni ? "" : "GFNI"; }
 
 std::string CpuFacts::LacksBf16() const { return leaf7_1_eax & kAvx512Bf16Bit ? "" : "AVX512-BF16"; }
 
@@ -63,6 +66,7 @@ CpuFacts ReadCpuFacts() {
     facts.vendor.assign(name, sizeof name);
   }
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+    facts.leaf7_ecx = c;
     facts.leaf7_edx = d;
     // Sub-leaf 0 says in EAX which the last sub-leaf is.
     if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) facts.leaf7_1_eax = a;

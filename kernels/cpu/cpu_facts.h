@@ -8,9 +8,10 @@
 namespace qiao::kernels::cpu {
 
 struct CpuFacts {
-  int64_t targets = 0;       // Highway's bits of the targets that this machine runs
-  std::string vendor;        // CPUID leaf 0: "GenuineIntel"; empty off x86, as all below is zero there
-  uint32_t leaf7_edx = 0;    // CPUID leaf 7, sub-leaf 0
+  int64_t targets = 0;     // Highway's bits of the targets that this machine runs
+  std::string vendor;      // CPUID leaf 0: "GenuineIntel"; empty off x86, as all below is zero there
+  uint32_t leaf7_ecx = 0;  // CPUID leaf 7, sub-leaf 0
+  uint32_t leaf7_edx = 0;
   uint32_t leaf7_1_eax = 0;  // CPUID leaf 7, sub-leaf 1
   uint64_t xcr0 = 0;         // the register state that the kernel saves; 0 where XGETBV does not run
 
@@ -19,6 +20,7 @@ struct CpuFacts {
   int (*request_tiles)() = nullptr;
 
   // Each names what is missing, or is empty.
+  std::string LacksGfni() const;   // GFNI, which all that have AVX-512 VBMI2 also have
   std::string LacksBf16() const;   // AVX512-BF16
   std::string LacksAmx() const;    // AMX-TILE, AMX-BF16, AMX-INT8
   bool SavesTiles() const;         // XCR0 has both of AMX's states

@@ -87,8 +87,9 @@ std::string IsaChoice::WhyNot(Isa isa) const {
   std::string lacks;
   if (entry->target != HWY_STATIC_TARGET && !(facts_.targets & HWY_TARGETS & entry->target)) {
     lacks = std::string(entry->needs);
-  } else if (isa >= Isa::kAvx512Bf16) {
-    lacks = facts_.LacksBf16();
+  } else if (entry->target == HWY_AVX3_DL) {
+    lacks = facts_.LacksGfni();
+    if (lacks.empty() && isa >= Isa::kAvx512Bf16) lacks = facts_.LacksBf16();
     if (isa == Isa::kAmx && !facts_.LacksAmx().empty()) lacks = facts_.LacksAmx();
   }
   if (!lacks.empty()) return "this CPU lacks " + lacks;

@@ -62,6 +62,7 @@ CpuFacts EverythingIntel() {
   CpuFacts facts;
   facts.targets = kUpToAvx512 | HWY_AVX3_DL;
   facts.vendor = "GenuineIntel";
+  facts.leaf7_ecx = 1u << 8;
   facts.leaf7_edx = kAmxBits;
   facts.leaf7_1_eax = 1u << 5;
   facts.xcr0 = uint64_t{0x600e7};
@@ -76,6 +77,14 @@ TEST(CpuIsa, AmxIsTakenWhereAllOfItIsThere) {
   EXPECT_EQ(choice.Supported().front(), Isa::kAmx);
   EXPECT_THAT(choice.WhyNotBetter(Isa::kAmx, {}), IsEmpty());
   EXPECT_EQ(asked, 1) << "the kernel is asked once";
+}
+
+TEST(CpuIsa, WithoutGfniAvx512IsAllThatIsTaken) {
+  CpuFacts facts = EverythingIntel();
+  facts.leaf7_ecx = 0;
+  const IsaChoice choice(std::move(facts));
+  EXPECT_EQ(choice.Best(), Isa::kAvx512);
+  EXPECT_THAT(choice.WhyNotBetter(Isa::kAvx512, {}), ElementsAre("avx512vbmi: this CPU lacks GFNI"));
 }
 
 TEST(CpuIsa, ACapBelowAmxAsksTheKernelNothing) {
