@@ -1,18 +1,18 @@
 // latent_attention: absorbed multi-head latent attention over the paged cache.
 //
-// All heads share a token's latent row, and the latent is the value too, so a row that was loaded serves
-// several queries at once: up to kQueries (row, head) pairs of one sequence form an item of work.
+// All heads share a token's latent row, and the latent is the value too: a tile of the cache is widened to
+// f32 once for a block of queries (latent_attention_plan.h), and two small matrix products
+// (latent_attention-inl.h) do the rest.
 //
 // The order of sums. A query's context is cut at absolute positions into tiles of kTile tokens. A tile alone
 // gives its largest score, the sum of exponentials and the weighted sum of latents, each relative to the
-// tile's own largest; tiles are merged in rising order. Within a tile a score is one accumulator over the
-// channels, an output channel one accumulator over the tokens. None of it depends on which other queries
-// share the item, nor on how many: a query that does not see a token yet has weight 0 for it. And because
-// tiles are independent until they are merged, a later kernel may spread them over threads and keep every
-// bit.
+// tile's own largest; the tiles' results are merged in rising order by Rescale and Merge. Where there are
+// blocks enough for all threads, a block's item walks all its tiles and merges as it goes; else each tile of
+// each block is an item that leaves its result in the workspace, and when a wave of them has ended, they are
+// merged in the same order by the same operations. So which way is taken, how blocks are cut and how many
+// items a wave has changes no bit.
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 
 #include "kernels/cpu/targets.h"
 
@@ -22,233 +22,309 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/elements.h"
+#include "kernels/cpu/latent_attention-inl.h"
+#include "kernels/cpu/latent_attention_plan.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/simd-inl.h"
-
-#ifndef QIAO_KERNELS_CPU_LATENT_ATTENTION_CC_ONCE_
-#define QIAO_KERNELS_CPU_LATENT_ATTENTION_CC_ONCE_
-namespace qiao::kernels::cpu {
-namespace attention {
-
-enum { kQLatent, kQRope, kLatentPool, kRopePool, kQStart, kKvLen, kTable, kSchedule, kO };
-
-inline constexpr int64_t kTile = 64;    // tokens; a whole number of vectors on every target
-inline constexpr int64_t kQueries = 8;  // the most (row, head) pairs of an item
-inline constexpr int64_t kWidth = 32;  // channels are padded to a multiple of this: two of the widest vectors
-
-// Floats of a worker's workspace: queries and output sums of an item, each [kQueries][padded width], and one
-// tile's.
-inline int64_t WorkerFloats(int64_t latent, int64_t rope) {
-  return kQueries * (3 * RoundUp(latent, kWidth) + RoundUp(rope, kWidth));
-}
-
-}  // namespace attention
-}  // namespace qiao::kernels::cpu
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace qiao::kernels::cpu {
 namespace HWY_NAMESPACE {
+namespace attention_loops {
 
 using namespace attention;
 
-inline constexpr int64_t kMostQueries = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 8 : 4;
-
-// score[q][j] += sum over c of query[q][c] * key[j][c] for two tokens at once.
-template <int kQ, typename T>
-HWY_INLINE void AddDots(const float* query, int64_t query_stride, const T* key0, const T* key1, int64_t width,
-                        VF (&sum0)[kQ], VF (&sum1)[kQ]) {
-  int64_t c = 0;
-  for (; c + kLanes <= width; c += kLanes) {
-    const VF k0 = Load(key0 + c), k1 = Load(key1 + c);
-    for (int q = 0; q < kQ; ++q) {
-      const VF x = Load(query + q * query_stride + c);
-      sum0[q] = hn::MulAdd(x, k0, sum0[q]);
-      sum1[q] = hn::MulAdd(x, k1, sum1[q]);
-    }
-  }
-  if (c < width) {
-    const VF k0 = LoadN(key0 + c, width - c), k1 = LoadN(key1 + c, width - c);
-    for (int q = 0; q < kQ; ++q) {
-      const VF x = Load(query + q * query_stride + c);
-      sum0[q] = hn::MulAdd(x, k0, sum0[q]);
-      sum1[q] = hn::MulAdd(x, k1, sum1[q]);
-    }
-  }
-}
-
-// out[q][c ..] = sum over j of weight[q][j] * value[j][c ..], over a whole vector or the last part of one.
-template <int kQ, bool kWhole, typename T>
-HWY_INLINE void WeightedSum(const float* weight, const T* const* value, int64_t tokens, int64_t c, int64_t n,
-                            float* out, int64_t out_stride) {
-  const DF d;
-  VF sum[kQ];
-  for (int q = 0; q < kQ; ++q) sum[q] = hn::Zero(d);
-  for (int64_t j = 0; j < tokens; ++j) {
-    const VF v = kWhole ? Load(value[j] + c) : LoadN(value[j] + c, n);
-    for (int q = 0; q < kQ; ++q) sum[q] = hn::MulAdd(hn::Set(d, weight[q * kTile + j]), v, sum[q]);
-  }
-  for (int q = 0; q < kQ; ++q) hn::StoreU(sum[q], d, out + q * out_stride + c);
-}
-
-// score becomes exp(score - largest) for the first `seen` tokens and 0 for the others; returns their sum.
-HWY_INLINE float Exponentials(float* score, int64_t seen, float& largest) {
-  const DF d;
-  const VF lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
-  for (int64_t j = seen; j < kTile; ++j) score[j] = -std::numeric_limits<float>::infinity();
-  VF most = lowest;
-  for (int64_t j = 0; j < kTile; j += kLanes) most = hn::Max(most, Load(score + j));
-  largest = Max(most);
-  VF sum = hn::Zero(d);
-  for (int64_t j = 0; j < kTile; j += kLanes) {
-    const VF e = Exp(hn::Sub(Load(score + j), hn::Set(d, largest)));
-    Store(e, score + j);
-    sum = hn::Add(sum, e);
-  }
-  return Sum(sum);
-}
-
-HWY_INLINE float ExpOne(float x) { return hn::GetLane(Exp(hn::Set(DF(), x))); }
-
-// One item: kQ queries; query q stands at position seen[q] - 1 of the sequence whose pages `table` lists.
-template <int kQ, typename T>
-void AttendItem(const KernelCall& call, const int32_t* table, const int64_t* row, const int64_t* seen,
-                float* work) {
-  const DF d;
-  const qiao_tensor &lt = call.tensor[kLatentPool], &rt = call.tensor[kRopePool], &ot = call.tensor[kO];
-  const int64_t latent = lt.dim[2], rope = rt.dim[2], page_tokens = lt.dim[1];
-  const int64_t wide = RoundUp(latent, kWidth), wide_rope = RoundUp(rope, kWidth);
-  float* q_latent = work;
-  float* q_rope = q_latent + kQueries * wide;
-  float* total = q_rope + kQueries * wide_rope;
-  float* part = total + kQueries * wide;
-  HWY_ALIGN float weight[kQ * kTile];
-  const T *key[kTile], *key_rope[kTile];
-  float largest[kQ], sum[kQ];
-  int64_t context = 0;
-
-  const float scale = call.as<qiao_latent_attention_params>().scale;
-  for (int q = 0; q < kQ; ++q) {
-    const T* from = call.data<const T>(kQLatent) + RowOffset(call.tensor[kQLatent], row[q]);
-    for (int64_t c = 0; c < wide; c += kLanes)
-      Store(LoadUpTo(from + std::min(c, latent), std::max<int64_t>(latent - c, 0)), q_latent + q * wide + c);
-    from = call.data<const T>(kQRope) + RowOffset(call.tensor[kQRope], row[q]);
-    for (int64_t c = 0; c < wide_rope; c += kLanes)
-      Store(LoadUpTo(from + std::min(c, rope), std::max<int64_t>(rope - c, 0)), q_rope + q * wide_rope + c);
-    std::fill_n(total + q * wide, wide, 0.0f);
-    largest[q] = -std::numeric_limits<float>::infinity();
-    sum[q] = 0;
-    context = std::max(context, seen[q]);
-  }
-
-  for (int64_t first = 0; first < context; first += kTile) {
-    const int64_t tokens = std::min(kTile, context - first);
-    for (int64_t j = 0; j < tokens; ++j) {
-      const int64_t at = first + j, page = table[at / page_tokens], in_page = at % page_tokens;
-      key[j] = call.data<const T>(kLatentPool) + page * lt.stride[0] + in_page * lt.stride[1];
-      key_rope[j] = call.data<const T>(kRopePool) + page * rt.stride[0] + in_page * rt.stride[1];
-    }
-    for (int64_t j = 0; j < tokens; j += 2) {
-      const int64_t other = std::min(j + 1, tokens - 1);
-      VF sum0[kQ], sum1[kQ];
-      for (int q = 0; q < kQ; ++q) sum0[q] = sum1[q] = hn::Zero(d);
-      AddDots<kQ>(q_latent, wide, key[j], key[other], latent, sum0, sum1);
-      AddDots<kQ>(q_rope, wide_rope, key_rope[j], key_rope[other], rope, sum0, sum1);
-      for (int q = 0; q < kQ; ++q) {
-        weight[q * kTile + j] = Sum(sum0[q]) * scale;
-        weight[q * kTile + j + 1] = Sum(sum1[q]) * scale;
-      }
-    }
-    float tile_largest[kQ] = {}, tile_sum[kQ] = {};
-    for (int q = 0; q < kQ; ++q) {
-      const int64_t visible = std::clamp<int64_t>(seen[q] - first, 0, kTile);
-      if (visible > 0) {
-        tile_sum[q] = Exponentials(weight + q * kTile, visible, tile_largest[q]);
-      } else {
-        std::fill_n(weight + q * kTile, kTile, 0.0f);
-      }
-    }
-    int64_t c = 0;
-    for (; c + kLanes <= latent; c += kLanes)
-      WeightedSum<kQ, true>(weight, key, tokens, c, kLanes, part, wide);
-    if (c < latent) WeightedSum<kQ, false>(weight, key, tokens, c, latent - c, part, wide);
-
-    for (int q = 0; q < kQ; ++q) {
-      if (seen[q] <= first) continue;
-      const float most = std::max(largest[q], tile_largest[q]);
-      const float old = ExpOne(largest[q] - most), fresh = ExpOne(tile_largest[q] - most);
-      sum[q] = sum[q] * old + tile_sum[q] * fresh;
-      largest[q] = most;
-      const VF vo = hn::Set(d, old), vf = hn::Set(d, fresh);
-      float* to = total + q * wide;
-      const float* from = part + q * wide;
-      for (int64_t i = 0; i < latent; i += kLanes)
-        Store(hn::MulAdd(Load(to + i), vo, hn::Mul(Load(from + i), vf)), to + i);
-    }
-  }
-  for (int q = 0; q < kQ; ++q) {
-    T* to = call.data<T>(kO) + RowOffset(ot, row[q]);
-    const VF divisor = hn::Set(d, sum[q]);
-    for (int64_t c = 0; c < latent; c += kLanes)
-      StoreUpTo(hn::Div(Load(total + q * wide + c), divisor), to + c, latent - c);
-  }
-}
-
 template <typename T>
-void Attend(const KernelCall& call, ThreadPool& pool) {
-  const auto* q_start = call.data<const int32_t>(kQStart);
-  const auto* kv_len = call.data<const int32_t>(kKvLen);
-  const int64_t heads = call.tensor[kQLatent].dim[1], live = LiveRows(call, kQLatent);
-  const int64_t latent = call.tensor[kLatentPool].dim[2], rope = call.tensor[kRopePool].dim[2];
-  int64_t seqs = call.tensor[kKvLen].dim[0];
-  if (call.batch) seqs = std::min<int64_t>(seqs, call.batch->seqs);
+class Attention {
+ public:
+  Attention(const KernelCall& call, ThreadPool& pool)
+      : call_(call),
+        pool_(pool),
+        layout_(call.tensor),
+        work_(static_cast<float*>(call.workspace)),
+        partials_(work_ + pool.size() * layout_.Worker()),
+        partial_queries_(Partials(call.tensor, pool.size())),
+        carried_(partials_ + partial_queries_ * layout_.out_stride) {}
 
-  // Items of sequence s: its (row, head) pairs in runs of kMostQueries.
-  const auto items_of = [&](int64_t s) {
-    const int64_t rows = std::min<int64_t>(q_start[s + 1], live) - q_start[s];
-    return DivideUp(std::max<int64_t>(rows, 0) * heads, kMostQueries);
-  };
-  int64_t items = 0, work = 0;
-  for (int64_t s = 0; s < seqs; ++s) {
-    items += items_of(s);
-    work += items_of(s) * kv_len[s];
+  void Run() {
+    Work all = Measure(kBlock);
+    if (all.blocks == 0) return;
+    // Whole blocks are dealt out largest first, so what is lost is at most the largest one's time on each
+    // thread.
+    const int64_t threads = pool_.size();
+    if (threads == 1 || all.largest * threads * 8 <= all.cost) return RunBlocks(all);
+    int64_t size = kBlock;
+    for (; size > kLeastBlock && all.tiles < 2 * threads; all = Measure(size)) size /= 2;
+    RunTiles(size, all);
   }
-  if (items == 0) return;
-  const int64_t cost = work / items * kMostQueries * (2 * latent + rope);
-  pool.ParallelFor(items, Grain(cost), [&](int64_t begin, int64_t end, int worker) HWY_ATTR {
-    float* scratch = static_cast<float*>(call.workspace) + worker * WorkerFloats(latent, rope);
-    int64_t s = 0, first = 0;  // `first` is the number of sequence s's first item
-    for (int64_t i = begin; i < end; ++i) {
-      while (i >= first + items_of(s)) first += items_of(s++);
-      const int64_t rows = std::min<int64_t>(q_start[s + 1], live) - q_start[s];
-      const int64_t from = (i - first) * kMostQueries;
-      const int64_t count = std::min(kMostQueries, rows * heads - from);
-      int64_t row[kMostQueries], seen[kMostQueries];
-      for (int64_t q = 0; q < count; ++q) {
-        const int64_t t = q_start[s] + (from + q) / heads;
-        row[q] = t * heads + (from + q) % heads;
-        seen[q] = kv_len[s] - q_start[s + 1] + t + 1;
+
+ private:
+  // A worker's part of the workspace; see Layout.
+  struct Room {
+    float *query, *key, *weight, *total, *largest, *sum, *old, *fresh;
+  };
+  Room RoomOf(int worker) const {
+    const Layout& l = layout_;
+    Room r{};
+    r.query = work_ + worker * l.Worker();
+    r.key = r.query + l.Queries();
+    r.weight = r.key + l.Keys();
+    r.total = r.weight + l.Weights();
+    r.largest = r.total + l.Sums();
+    r.sum = r.largest + l.queries;
+    r.old = r.sum + l.queries;
+    r.fresh = r.old + l.queries;
+    return r;
+  }
+
+  // Of all blocks of `size` queries; costs in multiply-adds.
+  struct Work {
+    int64_t blocks = 0, tiles = 0, cost = 0;
+    int64_t queries = 0, largest = 0;  // the largest block's queries and cost
+  };
+  Work Measure(int64_t size) const {
+    Work w;
+    for (Blocks b(call_, size); !b.Done(); b.Next()) {
+      const Block block = b.Get();
+      const int64_t cost = block.count * block.context * (layout_.latent + layout_.channels);
+      ++w.blocks;
+      w.tiles += block.Tiles();
+      w.queries = std::max(w.queries, block.count);
+      w.cost += cost;
+      w.largest = std::max(w.largest, cost);
+    }
+    return w;
+  }
+
+  void RunBlocks(const Work& all) {
+    pool_.ParallelFor(all.blocks, Grain(all.cost / all.blocks),
+                      [&](int64_t begin, int64_t end, int worker) HWY_ATTR {
+                        // From the back, since later blocks of a sequence see more of it.
+                        Blocks first(call_, kBlock);
+                        first.Skip(all.blocks - end);
+                        int64_t tiles = 0;
+                        Blocks b = first;
+                        for (int64_t i = begin; i < end; ++i, b.Next()) tiles += b.Get().Tiles();
+                        Walk(Cursor{first}, tiles, RoomOf(worker), nullptr, 0);
+                      });
+  }
+
+  void RunTiles(int64_t size, const Work& all) {
+    const int64_t queries = all.queries, stride = queries * layout_.out_stride;
+    const int64_t slots = partial_queries_ / queries;
+    Cursor wave{Blocks(call_, size)};
+    for (int64_t first = 0, number = 0; first < all.tiles; first += slots, ++number) {
+      const int64_t tiles = std::min(slots, all.tiles - first);
+      pool_.ParallelFor(tiles, Grain(all.cost / all.tiles),
+                        [&](int64_t begin, int64_t end, int worker) HWY_ATTR {
+                          Cursor at = wave;
+                          at.Skip(begin);
+                          Walk(at, end - begin, RoomOf(worker), partials_ + begin * stride, stride);
+                        });
+      Cursor next = wave;
+      int64_t blocks = 0;
+      for (int64_t left = tiles; left > 0; ++blocks) {
+        const int64_t step = std::min(left, next.Left());
+        next.Skip(step);
+        left -= step;
       }
-      const int32_t* table = call.data<const int32_t>(kTable) + s * call.tensor[kTable].stride[0];
-      int64_t q = 0;
-      if constexpr (kMostQueries == 8) {
-        if (count == 8) {
-          AttendItem<8, T>(call, table, row, seen, scratch);
-          continue;
+      pool_.ParallelFor(blocks * queries, Grain(tiles / blocks * layout_.wide),
+                        [&](int64_t begin, int64_t end, int worker) HWY_ATTR {
+                          MergeWave(wave, tiles, queries, number, begin, end, RoomOf(worker).total);
+                        });
+      wave = next;
+    }
+  }
+
+  // The results of a wave's tiles, for queries begin .. end of its blocks, where each block counts `queries`.
+  void MergeWave(Cursor at, int64_t tiles, int64_t queries, int64_t wave, int64_t begin, int64_t end,
+                 float* total) const {
+    const int64_t row = layout_.out_stride;
+    const float* carried_in = carried_ + (wave + 1) % 2 * layout_.queries * row;
+    float* carried_out = carried_ + wave % 2 * layout_.queries * row;
+    const float* partial = partials_;
+    for (int64_t at_query = 0; at_query < end; at_query += queries) {
+      const Block block = at.blocks.Get();
+      const int64_t n = std::min(tiles, at.Left());
+      const int64_t last = std::min(block.count, end - at_query);
+      for (int64_t q = std::max<int64_t>(begin - at_query, 0); q < last && block.Tiles() > 1; ++q) {
+        std::copy_n(at.tile == 0 ? partial + q * row : carried_in + q * row, row, total);
+        for (int64_t i = at.tile == 0 ? 1 : 0; i < n; ++i) MergeRow(partial + (i * queries + q) * row, total);
+        if (at.tile + n == block.Tiles()) {
+          Finish(total, total[layout_.wide + kSum], block.first + q);
+        } else {
+          std::copy_n(total, row, carried_out + q * row);
         }
       }
-      for (; q + 4 <= count; q += 4) AttendItem<4, T>(call, table, row + q, seen + q, scratch);
-      for (; q + 2 <= count; q += 2) AttendItem<2, T>(call, table, row + q, seen + q, scratch);
-      for (; q < count; ++q) AttendItem<1, T>(call, table, row + q, seen + q, scratch);
+      partial += n * queries * row;
+      tiles -= n;
+      at.Skip(n);
     }
-  });
-}
+  }
+
+  void MergeRow(const float* part, float* total) const {
+    const DF d;
+    float &largest = total[layout_.wide + kLargest], &sum = total[layout_.wide + kSum];
+    VF most, old, fresh;
+    Rescale(hn::Set(d, largest), hn::Set(d, part[layout_.wide + kLargest]), most, old, fresh);
+    largest = hn::GetLane(most);
+    sum = hn::GetLane(Merge(hn::Set(d, sum), old, hn::Set(d, part[layout_.wide + kSum]), fresh));
+    for (int64_t c = 0; c < layout_.wide; c += kLanes)
+      Store(Merge(Load(total + c), old, Load(part + c), fresh), total + c);
+  }
+
+  // Output `row` of the launch. Adding zero makes -0 and 0 one: tiles that a query does not see may have
+  // turned one into the other.
+  void Finish(const float* total, float sum, int64_t row) const {
+    const DF d;
+    const VF factor = hn::Div(hn::Set(d, 1.0f), hn::Set(d, sum)), zero = hn::Zero(d);
+    T* to = call_.data<T>(kO) + RowOffset(call_.tensor[kO], row);
+    for (int64_t c = 0; c < layout_.latent; c += kPair) {
+      const VF a = hn::Mul(hn::Add(Load(total + c), zero), factor);
+      const VF b = hn::Mul(hn::Add(Load(total + c + kLanes), zero), factor);
+      if (c + kPair <= layout_.latent) {
+        StoreStored(a, b, to + c);
+      } else {
+        HWY_ALIGN T padded[kPair];
+        StoreStored(a, b, padded);
+        std::memcpy(to + c, padded, static_cast<size_t>(layout_.latent - c) * sizeof(T));
+      }
+    }
+  }
+
+  // One worker's run of tiles. With `partial`, tile i of the run leaves its results there, unless it is the
+  // only one of its block; without, blocks are whole.
+  void Walk(Cursor at, int64_t tiles, const Room& room, float* partial, int64_t partial_stride) const {
+    TileRows<T> ring[kRing];
+    ReadAhead<T> ahead(ring, layout_, at.blocks.Get().count);
+    Cursor next = at;
+    int64_t found = 0, tokens = 0;  // tiles whose rows are in the ring, and tokens of those behind tile i
+    for (int64_t i = 0; i < tiles; ++i) {
+      for (; found < tiles && found < i + kRing && (found <= i || tokens < kTile); ++found) {
+        Find(next, ring[found % kRing]);
+        next.Skip(1);
+        if (found > i) tokens += ring[found % kRing].count;
+      }
+      ahead.Turn(i, found);
+      const Block block = at.blocks.Get();
+      const int64_t tile = at.tile;
+      if (i == 0 || tile == 0) Prepare(block, room);
+      const bool merge = partial == nullptr || block.Tiles() == 1;
+      float* out = merge ? room.total : partial + i * partial_stride;
+      RunTile(at.blocks, block, tile, ring[i % kRing], room, merge, out, ahead);
+      at.Skip(1);
+      tokens -= found > i + 1 ? ring[(i + 1) % kRing].count : 0;
+      if (merge && tile + 1 == block.Tiles()) {
+        for (int64_t q = 0; q < block.count; ++q)
+          Finish(room.total + q * layout_.out_stride, room.sum[q], block.first + q);
+      }
+    }
+  }
+
+  void Find(const Cursor& at, TileRows<T>& rows) const {
+    const qiao_tensor &lt = call_.tensor[kLatentPool], &rt = call_.tensor[kRopePool];
+    const Block block = at.blocks.Get();
+    const int32_t* table = call_.data<const int32_t>(kTable) + block.seq * call_.tensor[kTable].stride[0];
+    const int64_t first = at.tile * kTile, page_tokens = lt.dim[1];
+    const int64_t tokens = std::min(kTile, block.context - first);
+    for (int64_t j = 0; j < tokens;) {
+      const int64_t page = table[(first + j) / page_tokens], in_page = (first + j) % page_tokens;
+      const T* latent = call_.data<const T>(kLatentPool) + page * lt.stride[0] + in_page * lt.stride[1];
+      const T* rope = call_.data<const T>(kRopePool) + page * rt.stride[0] + in_page * rt.stride[1];
+      for (const int64_t end = std::min(tokens, j + page_tokens - in_page); j < end; ++j) {
+        rows.latent[j] = latent;
+        rows.rope[j] = rope;
+        latent += lt.stride[1];
+        rope += rt.stride[1];
+      }
+    }
+    rows.count = tokens;
+    std::fill(rows.latent + tokens, rows.latent + kTile, rows.latent[tokens - 1]);
+    std::fill(rows.rope + tokens, rows.rope + kTile, rows.rope[tokens - 1]);
+  }
+
+  // The block's queries, times the scale, transposed for the scores.
+  void Prepare(const Block& block, const Room& room) const {
+    const Layout& l = layout_;
+    const float scale = call_.as<qiao_latent_attention_params>().scale;
+    const qiao_tensor &lt = call_.tensor[kQLatent], &rt = call_.tensor[kQRope];
+    const auto prefetch = [&](int64_t q) HWY_ATTR {
+      for (int64_t row = block.first + q; row < block.first + std::min(q + kLanes, block.count); ++row) {
+        const T* latent = call_.data<const T>(kQLatent) + RowOffset(lt, row);
+        for (int64_t c = 0; c < l.latent; c += kLine / sizeof(T)) Prefetch<kLine>(latent + c, 0);
+      }
+    };
+    prefetch(0);
+    for (int64_t q = 0; q < block.count; q += kLanes) {
+      prefetch(q + kLanes);
+      const T *latent[kLanes] = {}, *rope[kLanes] = {};
+      for (int64_t i = 0; i < std::min(kLanes, block.count - q); ++i) {
+        const int64_t row = block.first + q + i;
+        latent[i] = call_.data<const T>(kQLatent) + RowOffset(lt, row);
+        rope[i] = call_.data<const T>(kQRope) + RowOffset(rt, row);
+      }
+      float* to = room.query + q * l.channels;
+      TransposeRows(latent, l.latent, l.wide, scale, to);
+      TransposeRows(rope, l.rope, l.channels - l.wide, scale, to + l.wide * kLanes);
+    }
+  }
+
+  // Tile number `tile` of the block: merged into room.total, or its own result as rows of `out`.
+  void RunTile(const Blocks& blocks, const Block& block, int64_t tile, const TileRows<T>& rows,
+               const Room& room, bool merge, float* out, ReadAhead<T>& ahead) const {
+    const DF d;
+    const Layout& l = layout_;
+    const int64_t first = tile * kTile, tokens = std::min(kTile, block.context - first);
+    const int64_t queries = RoundUp(block.count, kLanes);
+    const Keys<T> keys{&rows, l.latent, l.wide, l.rope, l.channels, room.key};
+    Scores(keys, tokens, room.query, queries, room.weight, l.queries, ahead);
+
+    const bool masked = blocks.Seen(block, 0) < first + tokens;
+    for (int64_t q = 0; q < queries; q += kLanes) {
+      HWY_ALIGN float seen[kLanes];
+      for (int64_t i = 0; i < kLanes && masked; ++i) {
+        const int64_t last = std::min(q + i, block.count - 1);
+        seen[i] = static_cast<float>(std::clamp<int64_t>(blocks.Seen(block, last) - first, 0, kTile));
+      }
+      VF largest, sum;
+      Exponentials(room.weight + q, l.queries, tokens, masked, masked ? Load(seen) : hn::Zero(d), largest,
+                   sum);
+      if (!merge || tile == 0) {
+        Store(largest, room.largest + q);
+        Store(sum, room.sum + q);
+        for (int64_t i = q; i < std::min(q + kLanes, block.count) && !merge; ++i) {
+          out[i * l.out_stride + l.wide + kLargest] = room.largest[i];
+          out[i * l.out_stride + l.wide + kSum] = room.sum[i];
+        }
+        continue;
+      }
+      VF most, old, fresh;
+      Rescale(Load(room.largest + q), largest, most, old, fresh);
+      Store(most, room.largest + q);
+      Store(Merge(Load(room.sum + q), old, sum, fresh), room.sum + q);
+      Store(old, room.old + q);
+      Store(fresh, room.fresh + q);
+    }
+    Sums(keys, tokens, room.weight, l.queries, block.count, out, l.out_stride,
+         merge && tile > 0 ? room.old : nullptr, room.fresh, ahead);
+  }
+
+  const KernelCall& call_;
+  ThreadPool& pool_;
+  const Layout layout_;
+  float* const work_;
+  float* const partials_;
+  const int64_t partial_queries_;
+  float* const carried_;
+};
+
+}  // namespace attention_loops
 
 void LatentAttention(const KernelCall& call, ThreadPool& pool) {
-  if (call.tensor[kQLatent].dtype == QIAO_BF16) {
-    Attend<Bf16>(call, pool);
+  if (call.tensor[attention::kQLatent].dtype == QIAO_BF16) {
+    attention_loops::Attention<Bf16>(call, pool).Run();
   } else {
-    Attend<float>(call, pool);
+    attention_loops::Attention<float>(call, pool).Run();
   }
 }
 
@@ -262,9 +338,7 @@ namespace qiao::kernels::cpu {
 QIAO_CPU_KERNEL(LatentAttention)
 
 uint64_t LatentAttentionWorkspace(const qiao_op_call& call, int threads) {
-  const int64_t floats = attention::WorkerFloats(call.argument[attention::kLatentPool].dim[2],
-                                                 call.argument[attention::kRopePool].dim[2]);
-  return static_cast<uint64_t>(threads * floats) * sizeof(float);
+  return static_cast<uint64_t>(attention::WorkspaceFloats(call.argument, threads)) * sizeof(float);
 }
 
 }  // namespace qiao::kernels::cpu

@@ -131,16 +131,18 @@ HWY_INLINE VF LoadN(const T* p, int64_t n) {
 // ---- stores: round to nearest, ties to even
 
 HWY_INLINE void Store(VF v, float* p) { hn::StoreU(v, DF(), p); }
-HWY_INLINE void Store(VF v, Bf16* p) {
+// v as bf16, in the lower halves.
+HWY_INLINE hn::Vec<DU> RoundedToBf16(VF v) {
   const DU du;
-  const hn::Rebind<uint16_t, DF> d16;
   const auto bits = hn::BitCast(du, v);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
   const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu))));
   const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 0x40u));
-  const auto is_nan = hn::RebindMask(du, hn::IsNaN(v));
-  const auto result = hn::IfThenElse(is_nan, quiet, rounded);
-  hn::StoreU(hn::DemoteTo(d16, hn::BitCast(DI(), result)), d16, &p->bits);
+  return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
+}
+HWY_INLINE void Store(VF v, Bf16* p) {
+  const hn::Rebind<uint16_t, DF> d16;
+  hn::StoreU(hn::DemoteTo(d16, hn::BitCast(DI(), RoundedToBf16(v))), d16, &p->bits);
 }
 
 template <typename T>

@@ -1,5 +1,5 @@
 // latent_attention of the CPU kernels: a ragged batch of prefill and decode rows against the scalar kernel,
-// and the same row in other company.
+// and the same row in other launches.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cpu/latent_attention_plan.h"
 #include "tests/kernels/cpu_call.h"
 
 namespace qiao::kernels::cpu {
@@ -56,38 +57,139 @@ TEST(CpuLatentAttention, IsLikeTheScalarKernelOnEveryInstructionSet) {
   ExpectLikeReference(narrow, {kO}, 2e-2);
 }
 
-// Prefill of 150 tokens at once gives row by row what 150 decode steps and chunks of other sizes give, and
-// threads change nothing.
-TEST(CpuLatentAttention, ARowsBitsDoNotDependOnTheBatch) {
-  ThreadPool one(1), three(3);
+// A text of `tokens` tokens, their cached rows and the queries of all its positions. Whatever a launch
+// consists of, a query's output has to be that of any other launch with the same position in it.
+class Text {
+ public:
+  struct Part {  // a sequence: the text's first `length` tokens, of which the last `rows` are queried
+    int32_t rows, length;
+  };
+
+  Text(uint32_t act, int64_t heads, int64_t latent, int64_t rope, int32_t tokens)
+      : act_(act), heads_(heads), all_(QIAO_OP_LATENT_ATTENTION, qiao_latent_attention_params{}) {
+    all_.Normal(act, {tokens, heads, latent});
+    all_.Normal(act, {tokens, heads, rope});
+    all_.Normal(act, {tokens, 1, latent});
+    all_.Normal(act, {tokens, 1, rope});
+  }
+
+  // The outputs, row by row. Pages are dealt out backwards; rows of nobody hold NaN.
+  void Run(const std::vector<Part>& parts, int64_t page_tokens, Isa isa, ThreadPool& pool,
+           std::vector<std::byte>& out) {
+    TestCall call(QIAO_OP_LATENT_ATTENTION, qiao_latent_attention_params{.struct_size = 0, .scale = 0.15f});
+    std::vector<int32_t> q_start(1, 0), kv_len;
+    int64_t width = 1;
+    for (const Part& p : parts) {
+      q_start.push_back(q_start.back() + p.rows);
+      kv_len.push_back(p.length);
+      width = std::max<int64_t>(width, (p.length + page_tokens - 1) / page_tokens);
+    }
+    const auto seqs = static_cast<int64_t>(parts.size()), pages = seqs * width;
+    for (int i : {int{kQLatent}, int{kQRope}})
+      call.Zeros(act_, {q_start.back(), heads_, all_.tensor(i).dim[2]});
+    for (int i : {int{kLatentPool}, int{kRopePool}}) {
+      call.Zeros(act_, {pages, page_tokens, all_.tensor(i).dim[2]});
+      std::fill(call.bytes(i).begin(), call.bytes(i).end(), std::byte{0xff});
+    }
+    std::vector<int32_t> table(static_cast<size_t>(pages));
+    std::iota(table.rbegin(), table.rend(), 0);
+    for (int64_t s = 0; s < seqs; ++s) {
+      const Part& p = parts[static_cast<size_t>(s)];
+      for (int i : {int{kQLatent}, int{kQRope}})
+        Copy(call, i, q_start[static_cast<size_t>(s)], p.length - p.rows, p.rows);
+      for (int64_t j = 0; j < p.length; ++j) {
+        const int64_t page = table[static_cast<size_t>(s * width + j / page_tokens)];
+        for (int i : {int{kLatentPool}, int{kRopePool}})
+          Copy(call, i, page * page_tokens + j % page_tokens, j, 1);
+      }
+    }
+    call.Integers(q_start, {seqs + 1});
+    call.Integers(kv_len, {seqs});
+    call.Integers(table, {seqs, width});
+    call.Absent();
+    call.Zeros(act_, {q_start.back(), heads_, all_.tensor(kQLatent).dim[2]});
+    ASSERT_NO_FATAL_FAILURE(call.RunCpu(isa, pool));
+    out = call.bytes(kO);
+  }
+
+  // Runs `parts` and compares each row with `whole`, whose rows are the text's last ones.
+  void Expect(const std::vector<std::byte>& whole, const std::vector<Part>& parts, int64_t page_tokens,
+              Isa isa, ThreadPool& pool) {
+    std::vector<std::byte> out;
+    ASSERT_NO_FATAL_FAILURE(Run(parts, page_tokens, isa, pool, out));
+    const auto row = RowBytes(kQLatent);
+    const auto first = static_cast<size_t>(all_.tensor(kQLatent).dim[0]) - whole.size() / row;
+    size_t at = 0;
+    for (const Part& p : parts) {
+      for (auto j = static_cast<size_t>(p.length - p.rows); j < static_cast<size_t>(p.length);
+           ++j, at += row) {
+        EXPECT_EQ(std::memcmp(out.data() + at, whole.data() + (j - first) * row, row), 0)
+            << "position " << j << " of a sequence of " << p.length << " with " << p.rows << " rows, "
+            << parts.size() << " sequences, pages of " << page_tokens << ", " << pool.size() << " threads";
+      }
+    }
+  }
+
+ private:
+  size_t RowBytes(int i) {
+    return static_cast<size_t>(all_.tensor(i).stride[0]) * (act_ == QIAO_F32 ? 4 : 2);
+  }
+  void Copy(TestCall& call, int i, int64_t to, int64_t from, int64_t rows) {
+    const size_t row = RowBytes(i);
+    std::memcpy(call.bytes(i).data() + static_cast<size_t>(to) * row,
+                all_.bytes(i).data() + static_cast<size_t>(from) * row, static_cast<size_t>(rows) * row);
+  }
+
+  uint32_t act_;
+  int64_t heads_;
+  TestCall all_;  // never run: it holds the values
+};
+
+// A prompt at once on one thread, which walks every context, against decode steps, chunks and mixed batches
+// on other numbers of threads, which divide it: contexts that end before, at and after a tile.
+TEST(CpuLatentAttention, ARowsBitsDoNotDependOnTheLaunch) {
+  constexpr auto tile = static_cast<int32_t>(attention::kTile);
+  ThreadPool one(1), two(2), three(3), eight(8);
+  struct Case {
+    uint32_t act;
+    int64_t heads, latent, rope;
+    int32_t tokens;
+  };
+  for (const Case& c : {Case{QIAO_F32, 5, 64, 32, 4 * tile + 3}, Case{QIAO_BF16, 16, 48, 8, 2 * tile + 30},
+                        Case{QIAO_F32, 3, 37, 6, tile + 3}, Case{QIAO_BF16, 1, 33, 2, tile + 3}}) {
+    Text text(c.act, c.heads, c.latent, c.rope, c.tokens);
+    for (Isa isa : SupportedIsas()) {
+      SCOPED_TRACE(std::string(Name(isa)) + ", " + std::to_string(c.heads) + " heads");
+      std::vector<std::byte> whole;
+      ASSERT_NO_FATAL_FAILURE(text.Run({{c.tokens, c.tokens}}, 64, isa, one, whole));
+      for (ThreadPool* pool : {&two, &three, &eight})
+        text.Expect(whole, {{c.tokens, c.tokens}}, 16, isa, *pool);
+      for (int32_t length :
+           {1, 2, tile - 1, tile, tile + 1, tile + 2, 2 * tile, 2 * tile + 1, 3 * tile, c.tokens}) {
+        if (length > c.tokens) continue;
+        for (ThreadPool* pool : {&one, &two, &three, &eight}) {
+          text.Expect(whole, {{1, length}}, 64, isa, *pool);
+          text.Expect(whole, {{3, 40}, {1, length}, {2, tile + 1}}, 7, isa, *pool);
+        }
+        text.Expect(whole, {{std::min(4, length), length}}, 128, isa, two);
+        text.Expect(whole, {{std::min(70, length), length}, {1, 1}}, 1, isa, three);
+      }
+    }
+  }
+}
+
+// Heads and tokens enough that the partial results do not all fit the workspace at once.
+TEST(CpuLatentAttention, ARowsBitsDoNotDependOnHowManyTilesAreInFlight) {
+  ThreadPool one(1), two(2), three(3), eight(8);
+  constexpr auto n = static_cast<int32_t>(10 * attention::kTile);
+  Text text(QIAO_F32, 128, 32, 8, n + 5);
   for (Isa isa : SupportedIsas()) {
     SCOPED_TRACE(std::string(Name(isa)));
-    for (int64_t heads : {1, 4, 5, 8}) {
-      const int32_t n = 150;
-      TestCall all = Make({.heads = heads, .rows = {n}, .kv_len = {n}});
-      ASSERT_NO_FATAL_FAILURE(all.RunCpu(isa, one));
-      TestCall again = Make({.heads = heads, .rows = {n}, .kv_len = {n}});
-      ASSERT_NO_FATAL_FAILURE(again.RunCpu(isa, three));
-      EXPECT_EQ(all.bytes(kO), again.bytes(kO));
-      for (int32_t count : {1, 3, 40}) {
-        for (int32_t first : {0, 1, 63, 64, 65, 110}) {
-          TestCall some = Make({.heads = heads, .rows = {count}, .kv_len = {first + count}});
-          for (int i : {int{kLatentPool}, int{kRopePool}, int{kTable}}) {
-            some.bytes(i) = all.bytes(i);
-            some.tensor(i) = all.tensor(i);
-          }
-          for (int i : {int{kQLatent}, int{kQRope}}) {
-            const int64_t bytes = some.tensor(i).stride[0] * 4;
-            std::memcpy(some.bytes(i).data(), all.bytes(i).data() + first * bytes,
-                        static_cast<size_t>(count * bytes));
-          }
-          ASSERT_NO_FATAL_FAILURE(some.RunCpu(isa, three));
-          const size_t bytes = some.bytes(kO).size();
-          EXPECT_EQ(std::memcmp(some.bytes(kO).data(), all.bytes(kO).data() + first * heads * 64 * 4, bytes),
-                    0)
-              << heads << " heads, " << count << " rows from " << first;
-        }
-      }
+    std::vector<std::byte> whole;
+    ASSERT_NO_FATAL_FAILURE(text.Run({{6, n + 5}}, 64, isa, one, whole));
+    for (ThreadPool* pool : {&one, &two, &three, &eight}) {
+      text.Expect(whole, {{1, n + 5}}, 64, isa, *pool);
+      text.Expect(whole, {{2, n + 4}, {1, n}, {1, n + 1}}, 64, isa, *pool);
     }
   }
 }
