@@ -33,14 +33,17 @@ template <typename T, T kValue>
 using Constant = std::integral_constant<T, kValue>;
 
 inline constexpr int64_t kPair = 2 * kLanes;
-inline constexpr bool kManyRegisters = kLanes == 16 || HWY_TARGET == HWY_NEON;
+inline constexpr bool kHas32Registers = kLanes == 16 || HWY_TARGET == HWY_NEON;
 
-// Register tiles: tokens by vectors of queries, and queries by pairs of vectors of channels. kTail divides
-// what the larger ones leave of kTile.
-inline constexpr int kTokens1 = kManyRegisters ? 16 : 8;  // with one vector of queries
-inline constexpr int kTokens2 = kManyRegisters ? 8 : 6;   // with two
-inline constexpr int kTail = 2;
-inline constexpr int kRows = kManyRegisters ? 8 : 6;
+// Register tiles: tokens by one or two vectors of queries, smaller ones for the last tokens, and queries by a
+// pair of vectors of channels. GCC keeps sums in registers only where it unrolls the loops over them, and it
+// unrolls no more than 16 passes.
+inline constexpr int kTokens1 = kHas32Registers ? 16 : 8, kTail1 = 4;
+inline constexpr int kTokens2 = kHas32Registers ? 8 : 6, kTail2 = kHas32Registers ? 4 : 2;
+inline constexpr int kRows = kHas32Registers ? 8 : 6;
+// No tile runs over kTile: only more than half a tile of tokens is worth a whole one.
+static_assert(kTile % kTokens1 == 0 && 2 * (kTile % kTokens2) <= kTokens2);
+static_assert(kTile % kTail1 == 0 && kTile % kTokens2 % kTail2 == 0);
 
 // ---- stored order: kPair channels of bf16 become their even ones and then their odd ones, which takes one
 // instruction a vector
@@ -51,7 +54,6 @@ HWY_INLINE void LoadStored(const Bf16* p, VF& a, VF& b) {
   LoadPair(p, a, b);
 #else
   const DF d;
-  const DU du;
   const hn::Repartition<uint16_t, DF> d16;
   const auto pair = hn::BitCast(du, hn::LoadU(d16, &p->bits));
   a = hn::BitCast(d, hn::ShiftLeft<16>(pair));
@@ -67,7 +69,6 @@ HWY_INLINE void StoreStored(VF a, VF b, Bf16* p) {
   Store(a, p);
   Store(b, p + 1);
 #else
-  const DU du;
   const hn::Repartition<uint16_t, DF> d16;
   const auto both = hn::Or(RoundedToBf16(a), hn::ShiftLeft<16>(RoundedToBf16(b)));
   hn::StoreU(hn::BitCast(d16, both), d16, &p->bits);
@@ -121,11 +122,12 @@ HWY_INLINE void TransposeRows(const T* const* rows, int64_t n, int64_t wide, flo
   }
 }
 
-// Asks for a row of n elements.
-template <typename T>
-HWY_INLINE void Prefetch(const T* row, int64_t n) {
-  const auto* at = reinterpret_cast<const char*>(row);
-  for (int64_t i = 0; i < n * static_cast<int64_t>(sizeof(T)); i += 64) __builtin_prefetch(at + i, 0, 2);
+// Asks for kBytes from byte `at` of a row on.
+inline constexpr int64_t kLine = 64;
+template <int64_t kBytes, typename T>
+HWY_INLINE void Prefetch(const T* row, int64_t at) {
+  const auto* from = reinterpret_cast<const char*>(row) + at;
+  for (int64_t i = 0; i < kBytes; i += kLine) __builtin_prefetch(from + i, 0, 2);
 }
 
 // ---- a tile of the cache
@@ -137,18 +139,9 @@ struct TileRows {
   int64_t count;
 };
 
-// kPair channels of each of `count` rows, from channel c of the n that there are.
+// The last panel of rows that do not fill it. Apart, so that it is not unrolled along with what calls it.
 template <typename T>
-HWY_INLINE void WidenPanel(const T* const* rows, int64_t count, int64_t c, int64_t n, float* to) {
-  if (n - c >= kPair) {
-    for (int64_t j = 0; j < count; ++j) {
-      VF a, b;
-      LoadStored(rows[j] + c, a, b);
-      Store(a, to + j * kPair);
-      Store(b, to + j * kPair + kLanes);
-    }
-    return;
-  }
+HWY_NOINLINE void WidenPartOfPanel(const T* const* rows, int64_t count, int64_t c, int64_t n, float* to) {
   for (int64_t j = 0; j < count; ++j) {
     VF a, b;
     LoadStoredUpTo(rows[j] + c, n - c, a, b);
@@ -157,14 +150,34 @@ HWY_INLINE void WidenPanel(const T* const* rows, int64_t count, int64_t c, int64
   }
 }
 
+// A panel: kPair channels of each of `count` rows, from channel c of the n that there are.
+template <typename T>
+HWY_INLINE void WidenPanel(const T* const* rows, int64_t count, int64_t c, int64_t n, float* to) {
+  if (n - c < kPair) return WidenPartOfPanel(rows, count, c, n, to);
+  for (int64_t j = 0; j < count; ++j) {
+    VF a, b;
+    LoadStored(rows[j] + c, a, b);
+    Store(a, to + j * kPair);
+    Store(b, to + j * kPair + kLanes);
+  }
+}
+
 // Asks for the rows of a run of tiles before they are read, in the order of addresses: the products touch one
 // line of many rows in turn, which no hardware prefetcher follows. Tile i is in ring[i % kRing].
 inline constexpr int64_t kRing = 4;
+inline constexpr int64_t kChunk = 32;  // tokens between two looks ahead in the weighted sums
 template <typename T>
 class ReadAhead {
  public:
-  ReadAhead(const TileRows<T>* ring, int64_t latent, int64_t rope)
-      : ring_(ring), rope_(rope), steps_(DivideUp(latent * static_cast<int64_t>(sizeof(T)), kBytes)) {}
+  // So that, with blocks of `queries`, a tile's products get through the next tile's rows.
+  ReadAhead(const TileRows<T>* ring, const attention::Layout& layout, int64_t queries)
+      : ring_(ring),
+        latent_(layout.latent * static_cast<int64_t>(sizeof(T))),
+        rope_(layout.rope * static_cast<int64_t>(sizeof(T))) {
+    const int64_t scores = layout.channels / kPair * (kTile / kTokens1);
+    const int64_t sums = layout.wide / kPair * DivideUp(queries, kRows) * (kTile / kChunk);
+    pieces_ = DivideUp(kTile * DivideUp(latent_, kPiece), scores + sums);
+  }
 
   // The products turn to tile `now`; tiles up to `end` are in the ring.
   HWY_INLINE void Turn(int64_t now, int64_t end) {
@@ -172,32 +185,36 @@ class ReadAhead {
     end_ = end;
     if (tile_ < now) {
       tile_ = now;
-      row_ = step_ = 0;
+      row_ = at_ = 0;
     }
   }
   HWY_INLINE void Step() {
-    if (tile_ >= end_) return;
+    for (int64_t i = 0; i < pieces_ && tile_ < end_; ++i) Piece();
+  }
+  // So many rows of the current tile at least.
+  HWY_INLINE void Reach(int64_t rows) {
+    while (tile_ == now_ && row_ < rows) Piece();
+  }
+
+ private:
+  static constexpr int64_t kPiece = 8 * kLine;
+
+  HWY_INLINE void Piece() {
     const TileRows<T>& tile = ring_[tile_ % kRing];
-    const auto* at = reinterpret_cast<const char*>(tile.latent[row_]) + step_ * kBytes;
-    for (int64_t i = 0; i < kBytes; i += kLine) __builtin_prefetch(at + i, 0, 2);
-    if (++step_ < steps_) return;
-    step_ = 0;
-    Prefetch(tile.rope[row_], rope_);
+    Prefetch<kPiece>(tile.latent[row_], at_);
+    if ((at_ += kPiece) < latent_) return;
+    at_ = 0;
+    for (int64_t i = 0; i < rope_; i += kLine) Prefetch<kLine>(tile.rope[row_], i);
     if (++row_ < tile.count) return;
     row_ = 0;
     ++tile_;
   }
-  // So many rows of the current tile at least.
-  HWY_INLINE void Reach(int64_t rows) {
-    while (tile_ == now_ && row_ < rows) Step();
-  }
 
- private:
-  static constexpr int64_t kLine = 64, kBytes = 8 * kLine;
   const TileRows<T>* const ring_;
-  const int64_t rope_, steps_;
+  const int64_t latent_, rope_;  // bytes of a row
+  int64_t pieces_;
   int64_t now_ = 0, end_ = 0;
-  int64_t tile_ = 0, row_ = 0, step_ = 0;
+  int64_t tile_ = 0, row_ = 0, at_ = 0;
 };
 
 // ---- scores
@@ -246,11 +263,11 @@ HWY_INLINE void ScoreTile(const Keys<T>& keys, int64_t first, const float* HWY_R
     for (int n = 0; n < kN; ++n) Store(sum[m][n], out + m * out_stride + n * kLanes);
 }
 
-template <int kM, int kN, typename T>
+template <int kM, int kTail, int kN, typename T>
 HWY_INLINE void ScoreColumn(const Keys<T>& keys, int64_t tokens, const float* query, float* out,
                             int64_t out_stride, ReadAhead<T>& ahead) {
   int64_t j = 0;
-  for (; 2 * (tokens - j) > kM && j + kM <= kTile; j += kM) {
+  for (; 2 * (tokens - j) > kM; j += kM) {
     ahead.Reach(j + 2 * kM);
     ScoreTile<kM, kN>(keys, j, query, out + j * out_stride, out_stride, ahead);
   }
@@ -264,9 +281,9 @@ HWY_INLINE void Scores(const Keys<T>& keys, int64_t tokens, const float* query, 
                        int64_t out_stride, ReadAhead<T>& ahead) {
   int64_t q = 0;
   for (; q + 2 * kLanes <= queries; q += 2 * kLanes)
-    ScoreColumn<kTokens2, 2>(keys, tokens, query + q * keys.channels, out + q, out_stride, ahead);
+    ScoreColumn<kTokens2, kTail2, 2>(keys, tokens, query + q * keys.channels, out + q, out_stride, ahead);
   if (q < queries)
-    ScoreColumn<kTokens1, 1>(keys, tokens, query + q * keys.channels, out + q, out_stride, ahead);
+    ScoreColumn<kTokens1, kTail1, 1>(keys, tokens, query + q * keys.channels, out + q, out_stride, ahead);
 }
 
 // ---- softmax
@@ -314,7 +331,6 @@ template <int kM, bool kWiden, typename T>
 HWY_INLINE void SumTile(const float* HWY_RESTRICT weight, int64_t weight_stride, const T* const* rows,
                         int64_t c, float* HWY_RESTRICT widened, int64_t tokens, float* HWY_RESTRICT out,
                         int64_t out_stride, const float* old, const float* fresh, ReadAhead<T>& ahead) {
-  constexpr int64_t kChunk = 32;
   const DF d;
   VF sum0[kM], sum1[kM];
   for (int m = 0; m < kM; ++m) sum0[m] = sum1[m] = hn::Zero(d);

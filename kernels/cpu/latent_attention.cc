@@ -196,7 +196,7 @@ class Attention {
   // only one of its block; without, blocks are whole.
   void Walk(Cursor at, int64_t tiles, const Room& room, float* partial, int64_t partial_stride) const {
     TileRows<T> ring[kRing];
-    ReadAhead<T> ahead(ring, layout_.latent, layout_.rope);
+    ReadAhead<T> ahead(ring, layout_, at.blocks.Get().count);
     Cursor next = at;
     int64_t found = 0, tokens = 0;  // tiles whose rows are in the ring, and tokens of those behind tile i
     for (int64_t i = 0; i < tiles; ++i) {
@@ -227,13 +227,15 @@ class Attention {
     const int32_t* table = call_.data<const int32_t>(kTable) + block.seq * call_.tensor[kTable].stride[0];
     const int64_t first = at.tile * kTile, page_tokens = lt.dim[1];
     const int64_t tokens = std::min(kTile, block.context - first);
-    int64_t page = first / page_tokens, in_page = first % page_tokens;
-    for (int64_t j = 0; j < tokens; ++j) {
-      rows.latent[j] = call_.data<const T>(kLatentPool) + table[page] * lt.stride[0] + in_page * lt.stride[1];
-      rows.rope[j] = call_.data<const T>(kRopePool) + table[page] * rt.stride[0] + in_page * rt.stride[1];
-      if (++in_page == page_tokens) {
-        ++page;
-        in_page = 0;
+    for (int64_t j = 0; j < tokens;) {
+      const int64_t page = table[(first + j) / page_tokens], in_page = (first + j) % page_tokens;
+      const T* latent = call_.data<const T>(kLatentPool) + page * lt.stride[0] + in_page * lt.stride[1];
+      const T* rope = call_.data<const T>(kRopePool) + page * rt.stride[0] + in_page * rt.stride[1];
+      for (const int64_t end = std::min(tokens, j + page_tokens - in_page); j < end; ++j) {
+        rows.latent[j] = latent;
+        rows.rope[j] = rope;
+        latent += lt.stride[1];
+        rope += rt.stride[1];
       }
     }
     rows.count = tokens;
@@ -248,8 +250,8 @@ class Attention {
     const qiao_tensor &lt = call_.tensor[kQLatent], &rt = call_.tensor[kQRope];
     const auto prefetch = [&](int64_t q) HWY_ATTR {
       for (int64_t row = block.first + q; row < block.first + std::min(q + kLanes, block.count); ++row) {
-        Prefetch(call_.data<const T>(kQLatent) + RowOffset(lt, row), l.latent);
-        Prefetch(call_.data<const T>(kQRope) + RowOffset(rt, row), l.rope);
+        const T* latent = call_.data<const T>(kQLatent) + RowOffset(lt, row);
+        for (int64_t c = 0; c < l.latent; c += kLine / sizeof(T)) Prefetch<kLine>(latent + c, 0);
       }
     };
     prefetch(0);

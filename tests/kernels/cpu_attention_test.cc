@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cpu/latent_attention_plan.h"
 #include "tests/kernels/cpu_call.h"
 
 namespace qiao::kernels::cpu {
@@ -145,16 +146,17 @@ class Text {
 };
 
 // A prompt at once on one thread, which walks every context, against decode steps, chunks and mixed batches
-// on other numbers of threads, which divide it: contexts that end before, at and after a tile of 128 tokens.
+// on other numbers of threads, which divide it: contexts that end before, at and after a tile.
 TEST(CpuLatentAttention, ARowsBitsDoNotDependOnTheLaunch) {
+  constexpr auto tile = static_cast<int32_t>(attention::kTile);
   ThreadPool one(1), two(2), three(3), eight(8);
   struct Case {
     uint32_t act;
     int64_t heads, latent, rope;
     int32_t tokens;
   };
-  for (const Case& c : {Case{QIAO_F32, 5, 64, 32, 643}, Case{QIAO_BF16, 16, 48, 8, 300},
-                        Case{QIAO_F32, 3, 37, 6, 131}, Case{QIAO_BF16, 1, 33, 2, 131}}) {
+  for (const Case& c : {Case{QIAO_F32, 5, 64, 32, 4 * tile + 3}, Case{QIAO_BF16, 16, 48, 8, 2 * tile + 30},
+                        Case{QIAO_F32, 3, 37, 6, tile + 3}, Case{QIAO_BF16, 1, 33, 2, tile + 3}}) {
     Text text(c.act, c.heads, c.latent, c.rope, c.tokens);
     for (Isa isa : SupportedIsas()) {
       SCOPED_TRACE(std::string(Name(isa)) + ", " + std::to_string(c.heads) + " heads");
@@ -162,11 +164,12 @@ TEST(CpuLatentAttention, ARowsBitsDoNotDependOnTheLaunch) {
       ASSERT_NO_FATAL_FAILURE(text.Run({{c.tokens, c.tokens}}, 64, isa, one, whole));
       for (ThreadPool* pool : {&two, &three, &eight})
         text.Expect(whole, {{c.tokens, c.tokens}}, 16, isa, *pool);
-      for (int32_t length : {1, 2, 127, 128, 129, 130, 256, 257, 300, 512, 513, 643}) {
+      for (int32_t length :
+           {1, 2, tile - 1, tile, tile + 1, tile + 2, 2 * tile, 2 * tile + 1, 3 * tile, c.tokens}) {
         if (length > c.tokens) continue;
         for (ThreadPool* pool : {&one, &two, &three, &eight}) {
           text.Expect(whole, {{1, length}}, 64, isa, *pool);
-          text.Expect(whole, {{3, 40}, {1, length}, {2, 129}}, 7, isa, *pool);
+          text.Expect(whole, {{3, 40}, {1, length}, {2, tile + 1}}, 7, isa, *pool);
         }
         text.Expect(whole, {{std::min(4, length), length}}, 128, isa, two);
         text.Expect(whole, {{std::min(70, length), length}, {1, 1}}, 1, isa, three);
@@ -178,14 +181,15 @@ TEST(CpuLatentAttention, ARowsBitsDoNotDependOnTheLaunch) {
 // Heads and tokens enough that the partial results do not all fit the workspace at once.
 TEST(CpuLatentAttention, ARowsBitsDoNotDependOnHowManyTilesAreInFlight) {
   ThreadPool one(1), two(2), three(3), eight(8);
-  Text text(QIAO_F32, 128, 32, 8, 1285);
+  constexpr auto n = static_cast<int32_t>(10 * attention::kTile);
+  Text text(QIAO_F32, 128, 32, 8, n + 5);
   for (Isa isa : SupportedIsas()) {
     SCOPED_TRACE(std::string(Name(isa)));
     std::vector<std::byte> whole;
-    ASSERT_NO_FATAL_FAILURE(text.Run({{6, 1285}}, 64, isa, one, whole));
+    ASSERT_NO_FATAL_FAILURE(text.Run({{6, n + 5}}, 64, isa, one, whole));
     for (ThreadPool* pool : {&one, &two, &three, &eight}) {
-      text.Expect(whole, {{1, 1285}}, 64, isa, *pool);
-      text.Expect(whole, {{2, 1284}, {1, 1280}, {1, 1281}}, 64, isa, *pool);
+      text.Expect(whole, {{1, n + 5}}, 64, isa, *pool);
+      text.Expect(whole, {{2, n + 4}, {1, n}, {1, n + 1}}, 64, isa, *pool);
     }
   }
 }
