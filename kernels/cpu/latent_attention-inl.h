@@ -54,6 +54,7 @@ HWY_INLINE void LoadStored(const Bf16* p, VF& a, VF& b) {
   LoadPair(p, a, b);
 #else
   const DF d;
+  const DU du;
   const hn::Repartition<uint16_t, DF> d16;
   const auto pair = hn::BitCast(du, hn::LoadU(d16, &p->bits));
   a = hn::BitCast(d, hn::ShiftLeft<16>(pair));
