@@ -23,10 +23,12 @@ Blocks BlocksOf(const qiao_tensor& w) {
 
 int64_t InnerOf(const FeedForwardSet& set) { return set.down->dim[2]; }
 
-// Groups of y that an item owns: whole calls, and several items a thread.
-int64_t Span(int64_t hidden, int threads) {
-  const int64_t groups = DivideUp(hidden, kGroup);
-  return std::clamp<int64_t>(groups / (4 * threads) / kMaxGroups * kMaxGroups, 1, kMaxSpan);
+// Groups of y that an item owns: whole calls, and so many items a thread that all threads end together. Each
+// item packs all rows again, which for few of them costs nothing.
+int64_t Span(int64_t hidden, int threads, int64_t rows) {
+  constexpr int64_t kFew = 16;
+  const int64_t items = threads * (rows <= kFew ? 16 : 8), groups = DivideUp(hidden, kGroup);
+  return std::clamp<int64_t>(groups / items / kMaxGroups * kMaxGroups, kMaxGroups, kMaxSpan);
 }
 
 struct Sizes {
@@ -44,7 +46,7 @@ Sizes SizesOf(const FeedForwardSet* set, int sets, int64_t rows, int threads) {
       s.resolver = std::max(s.resolver, ResolverBytesBound(*w, false));
     }
   }
-  s.y = rows * Span(set[0].down->dim[1], threads) * kGroup * 4;
+  s.y = rows * Span(set[0].down->dim[1], threads, rows) * kGroup * 4;
   return s;
 }
 
@@ -215,7 +217,7 @@ void FeedForward(const FeedForwardSet* set, int sets, const qiao_tensor& xt, con
                   .element = ElementBytes(xt.dtype)};
   GateUp(loop, pool);
 
-  const int64_t hidden = yt.dim[1], span = Span(hidden, pool.size()) * kGroup;
+  const int64_t hidden = yt.dim[1], span = Span(hidden, pool.size(), live) * kGroup;
   const int64_t items = DivideUp(hidden, span);
   int64_t work = 0;
   for (int i = 0; i < sets; ++i) work += set[i].rows * span * InnerOf(set[i]);
