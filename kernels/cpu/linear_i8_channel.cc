@@ -289,11 +289,11 @@ uint64_t GroupedLinearI8Workspace(const qiao_op_call& call, int threads) {
 }
 
 Kernel SelectLinearI8(Isa isa) {
-  return isa >= Isa::kAvx512 && HasVnni() ? LinearI8Vnni : SelectLinearI8Simd(isa);
+  return isa >= Isa::kAvx512Vbmi && HasVnni() ? LinearI8Vnni : SelectLinearI8Simd(isa);
 }
 
 Kernel SelectGroupedLinearI8(Isa isa) {
-  return isa >= Isa::kAvx512 && HasVnni() ? GroupedLinearI8Vnni : SelectGroupedLinearI8Simd(isa);
+  return isa >= Isa::kAvx512Vbmi && HasVnni() ? GroupedLinearI8Vnni : SelectGroupedLinearI8Simd(isa);
 }
 
 }  // namespace qiao::kernels::cpu

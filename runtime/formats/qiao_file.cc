@@ -52,6 +52,10 @@ absl::StatusOr<uint64_t> SetShape(const fb::Tensor& tensor, TensorView& view, co
   const size_t rank = tensor.shape() == nullptr ? 0 : tensor.shape()->size();
   if (rank > static_cast<size_t>(kMaxSafetensorsRank))
     return InvalidArgument("%s: has %d dimensions, at most %d", where, rank, kMaxSafetensorsRank);
+  // The verifier looks at where a vector begins, whose length has four bytes, and not at its elements, which
+  // have eight.
+  if (rank > 0 && reinterpret_cast<uintptr_t>(tensor.shape()->Data()) % sizeof(uint64_t) != 0)
+    return InvalidArgument("%s: its shape is misaligned", where);
   view.rank = static_cast<int>(rank);
   int64_t dims[kMaxSafetensorsRank] = {};
   std::optional<int64_t> size_bits = bits;
