@@ -14,12 +14,12 @@
 
 namespace qiao::bench {
 
-// The device: QIAO_BENCH_BACKEND, or cpu, with its environment's own caps; opened and its limits measured
-// once.
+// The device: QIAO_BENCH_BACKEND, or cpu, with QIAO_BENCH_OPTION, a KEY=VALUE of the plugin's; opened and its
+// limits measured once.
 struct Bench {
   std::shared_ptr<const hal::Device> device;
   qiao_device_limits limits{};
-  int64_t rotated = 0;  // bytes to go round: a quarter more than the largest cache holds, at least 256 MiB
+  int64_t rotated = 0;  // bytes to go round: a quarter more than the largest cache holds, at least 512 MiB
   const std::byte* noise = nullptr;  // so many bytes, small finite numbers in every format
 };
 const Bench& TheBench();
@@ -68,7 +68,7 @@ class OpBench {
   Arg& Add(DType dtype, std::vector<int64_t> dims, uint32_t live);
   absl::Status Place(Arg& arg);
   absl::Status PlaceWeight(Arg& arg, uint32_t index);
-  absl::StatusOr<double> Measure(benchmark::State& state, int32_t rows, int32_t length);
+  absl::Status Measure(benchmark::State& state, int32_t rows, int32_t length);
 
   uint32_t op_;
   ops::Params params_;

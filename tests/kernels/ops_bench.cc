@@ -6,6 +6,7 @@
 //
 //   build/bin/qiao_ops_bench --benchmark_filter='linear.*f8.*rows:1$'
 //   QIAO_CPU_ISA=avx2 build/bin/qiao_ops_bench
+//   QIAO_BENCH_OPTION=gemm=library build/bin/qiao_ops_bench --benchmark_filter='linear/bf16.*rows:512'
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -257,10 +258,16 @@ void Rope(State& state, int64_t heads) {
 // ---- which of them run ----
 
 template <typename Function, typename... Args>
-benchmark::internal::Benchmark* Register(const std::string& name, const Function& function, Args... args) {
+benchmark::internal::Benchmark* RegisterAs(const std::string& name, std::vector<std::string> arguments,
+                                           const Function& function, Args... args) {
   return benchmark::RegisterBenchmark(name.c_str(), [=](State& state) { function(state, args...); })
-      ->ArgName("rows")
+      ->ArgNames(arguments)
       ->UseRealTime();
+}
+
+template <typename Function, typename... Args>
+benchmark::internal::Benchmark* Register(const std::string& name, const Function& function, Args... args) {
+  return RegisterAs(name, {"rows"}, function, args...);
 }
 
 void RegisterProducts(DType dtype) {
@@ -309,8 +316,7 @@ void RegisterAll() {
   RegisterProducts(DType::kF8E4M3);
   RegisterProducts(DType::kBF16);
   for (const auto& [name, heads] : {std::pair("latent_attention/lite", 16), {"latent_attention/v3", 128}}) {
-    Register(name, LatentAttention, heads)
-        ->ArgNames({"rows", "depth"})
+    RegisterAs(name, {"rows", "depth"}, LatentAttention, heads)
         ->Args({1, 4096})
         ->Args({1, 16384})
         ->Args({64, 4096});

@@ -84,6 +84,9 @@ OrderedJson ToJson(const Engine& engine, const GenerateResult& result, const Sam
   return json;
 }
 
+// Enough to read from memory and soon done: a profile wants shares, not records.
+constexpr uint64_t kProfileStream = uint64_t{1} << 30;
+
 // Where the time went, reading the prompt and writing the answer apart.
 struct RunProfile {
   std::optional<Limits> limits;
@@ -117,7 +120,7 @@ absl::Status Run(const RunArgs& args) {
   if (args.placement) QIAO_RETURN_IF_ERROR(PrintPlacement(args));
   RunProfile profile;
   if (args.profile) {
-    QIAO_ASSIGN_OR_RETURN(profile.limits, MeasureLimits(args.device, 0));
+    QIAO_ASSIGN_OR_RETURN(profile.limits, MeasureLimits(args.device, kProfileStream));
     ResetPeakMemory();  // what limits are measured on is not the model's
   }
   QIAO_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(args.model, args.device));
