@@ -5,7 +5,6 @@
 
 #include "kernels/common/elements.h"
 #include "kernels/cpu/weight_groups.h"
-#include "kernels/cpu/work.h"
 
 namespace qiao::kernels::cpu {
 namespace {
@@ -85,9 +84,7 @@ void GateUpItem(const Loop& loop, const FeedForwardSet& set, const Blocks& block
                                   .group = group,
                                   .groups = 2 * pairs,
                                   .x = own.packed,
-                                  .x_scale = nullptr,
                                   .rows = run.rows,
-                                  .factor = 1.0f,
                                   .sum = own.worker.sum,
                                   .scratch = own.worker.scratch});
   const int64_t width = std::min(pairs * kGroup, inner - first);
@@ -132,13 +129,9 @@ void GateUp(const Loop& loop, ThreadPool& pool) {
                                       .x = set.token ? loop.x : loop.x + run.first * stride,
                                       .stride = stride,
                                       .index = set.token ? set.token + run.first : nullptr,
-                                      .scale = nullptr,
-                                      .scale_stride = 0,
                                       .rows = run.rows,
-                                      .begin = 0,
                                       .end = run.rows,
-                                      .out = own.packed,
-                                      .out_scale = nullptr});
+                                      .out = own.packed});
         }
         const int64_t g = i % chunks[s] * pairs[s];
         const int64_t count = std::min(pairs[s], DivideUp(InnerOf(set), kGroup) - g);
@@ -163,37 +156,27 @@ void DownItem(const Loop& loop, const OwnMemory& own, int64_t n0, int64_t width)
                      .dtype = loop.xt.dtype,
                      .x = set.inner + run.first * stride,
                      .stride = stride,
-                     .index = nullptr,
-                     .scale = nullptr,
-                     .scale_stride = 0,
                      .rows = run.rows,
-                     .begin = 0,
                      .end = run.rows,
-                     .out = own.packed,
-                     .out_scale = nullptr});
+                     .out = own.packed});
       const int64_t together = run.rows <= products.few_rows ? products.few_groups : products.many_groups;
       resolver.set_step(together);
       for (int64_t n = 0; n < width; n += together * kGroup) {
-        const int count = static_cast<int>(std::min(together, DivideUp(width - n, kGroup)));
+        const int64_t live = std::min(together * kGroup, width - n);
         GroupRef group[kMaxGroups];
-        for (int g = 0; g < count; ++g) {
-          const int64_t first = n + g * kGroup;
-          group[g] = resolver.Resolve(g, run.matrix, n0 + first, std::min(kGroup, width - first));
-        }
+        const int count = resolver.ResolveRange(run.matrix, n0 + n, live, group);
         products.multiply({.blocks = &blocks,
                            .dtype = set.down->dtype,
                            .group = group,
                            .groups = count,
                            .x = own.packed,
-                           .x_scale = nullptr,
                            .rows = run.rows,
-                           .factor = 1.0f,
                            .sum = own.worker.sum,
                            .scratch = own.worker.scratch});
         for (int64_t m = 0; m < run.rows; ++m) {
           const int64_t row = run.first + m, t = set.token ? set.token[row] : row;
-          products.accumulate(own.worker.sum + m * count * kGroup, set.weight ? set.weight[row] : 1.0f,
-                              std::min(count * kGroup, width - n), own.y + t * width + n);
+          products.accumulate(own.worker.sum + m * count * kGroup, set.weight ? set.weight[row] : 1.0f, live,
+                              own.y + t * width + n);
         }
       }
     }
@@ -241,12 +224,8 @@ void ChooseProducts(Isa isa, uint32_t x, FeedForwardSet& set) {
 }
 
 int64_t AppendRuns(const FeedForwardSet& set, int32_t matrix, int64_t first, int64_t rows, RowRun* run) {
-  if (rows <= 0) return 0;
   const int64_t step = std::min(RowBlock(rows, *set.gate_up_products), RowBlock(rows, *set.down_products));
-  int64_t count = 0;
-  for (int64_t r = 0; r < rows; r += step)
-    run[count++] = {matrix, static_cast<int32_t>(first + r), static_cast<int32_t>(std::min(step, rows - r))};
-  return count;
+  return AppendRuns(matrix, first, rows, step, run);
 }
 
 }  // namespace qiao::kernels::cpu

@@ -15,14 +15,10 @@
 #include "kernels/common/args.h"
 #include "kernels/cpu/blocks.h"
 #include "kernels/cpu/multiply.h"
+#include "kernels/cpu/work.h"
 #include "runtime/base/threads.h"
 
 namespace qiao::kernels::cpu {
-
-// Rows first .. first + rows of a set go through one matrix.
-struct RowRun {
-  int32_t matrix, first, rows;
-};
 
 struct FeedForwardSet {
   const qiao_tensor* gate_up = nullptr;  // [E, 2I, H]: gate above up

@@ -9,7 +9,6 @@
 #include "kernels/cpu/multiply.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/weight_groups.h"
-#include "kernels/cpu/work.h"
 
 namespace qiao::kernels::cpu {
 namespace {
@@ -20,8 +19,6 @@ enum { kX, kGateUp, kDown, kY };
 namespace moe_arg {
 enum { kX, kRouter, kBias, kGateUp, kDown, kSharedGateUp, kSharedDown, kY, kIds, kWeights };
 }
-
-int64_t MostRuns(int64_t matrices, int64_t rows) { return matrices + MostBlocks(rows); }
 
 // The sets of a call, shapes only. Returns how many.
 int MlpSet(const qiao_tensor* argument, FeedForwardSet* set) {
@@ -62,7 +59,7 @@ void Mlp(const KernelCall& call, ThreadPool& pool, Isa isa) {
 void Router(const KernelCall& call, int64_t live, Isa isa, ThreadPool& pool, Memory memory, float* logits) {
   using namespace moe_arg;
   const qiao_tensor &xt = call.tensor[kX], &wt = call.tensor[kRouter];
-  const int64_t experts = wt.dim[1], groups = DivideUp(experts, kGroup), element = ElementBytes(xt.dtype);
+  const int64_t experts = wt.dim[1], stride = xt.stride[0] * ElementBytes(xt.dtype);
   const Blocks blocks(wt.dim[2], ScaleColumns(wt, call.pointer[kRouter], false, 0));
   const Products& products = ProductsFor(isa, xt.dtype, wt, blocks, false);
   // One item takes some rows through all experts: the router is small, and its weights stay cached.
@@ -70,51 +67,38 @@ void Router(const KernelCall& call, int64_t live, Isa isa, ThreadPool& pool, Mem
   const int64_t worker_bytes =
       RoundUp(most * blocks.padded() * 4, 64) + WorkerBytes(most, ResolverBytes(blocks, false));
   auto* workers = memory.Take<std::byte>(0);
-  pool.ParallelFor(
-      DivideUp(live, most), Grain(most * experts * wt.dim[2]), [&](int64_t begin, int64_t end, int worker) {
-        Memory own(workers + worker * worker_bytes);
-        float* x = own.Take<float>(most * blocks.padded());
-        const Worker w(own.Take<std::byte>(0), most);
-        GroupResolver resolver(wt, call.pointer[kRouter], blocks, false, w.resolver);
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t t0 = i * most, rows = std::min(most, live - t0);
-          const int64_t stride = xt.stride[0] * element;
-          products.pack({.blocks = &blocks,
-                         .dtype = xt.dtype,
-                         .x = call.data<const std::byte>(kX) + t0 * stride,
-                         .stride = stride,
-                         .index = nullptr,
-                         .scale = nullptr,
-                         .scale_stride = 0,
-                         .rows = rows,
-                         .begin = 0,
-                         .end = rows,
-                         .out = x,
-                         .out_scale = nullptr});
-          for (int64_t g = 0; g < groups; g += kMaxGroups) {
-            const int count = static_cast<int>(std::min<int64_t>(kMaxGroups, groups - g));
-            GroupRef group[kMaxGroups];
-            for (int j = 0; j < count; ++j) {
-              const int64_t first = (g + j) * kGroup;
-              group[j] = resolver.Resolve(j, 0, first, std::min(kGroup, experts - first));
-            }
-            products.multiply({.blocks = &blocks,
-                               .dtype = wt.dtype,
-                               .group = group,
-                               .groups = count,
-                               .x = x,
-                               .x_scale = nullptr,
-                               .rows = rows,
-                               .factor = 1.0f,
-                               .sum = w.sum,
-                               .scratch = w.scratch});
-            const int64_t width = std::min(count * kGroup, experts - g * kGroup);
-            for (int64_t m = 0; m < rows; ++m) {
-              std::copy_n(w.sum + m * count * kGroup, width, logits + (t0 + m) * experts + g * kGroup);
-            }
-          }
-        }
-      });
+  const auto items = [&](int64_t begin, int64_t end, int worker) {
+    Memory own(workers + worker * worker_bytes);
+    float* x = own.Take<float>(most * blocks.padded());
+    const Worker w(own.Take<std::byte>(0), most);
+    GroupResolver resolver(wt, call.pointer[kRouter], blocks, false, w.resolver);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t t0 = i * most, rows = std::min(most, live - t0);
+      products.pack({.blocks = &blocks,
+                     .dtype = xt.dtype,
+                     .x = call.data<const std::byte>(kX) + t0 * stride,
+                     .stride = stride,
+                     .rows = rows,
+                     .end = rows,
+                     .out = x});
+      for (int64_t e = 0; e < experts; e += kMaxGroups * kGroup) {
+        const int64_t width = std::min(kMaxGroups * kGroup, experts - e);
+        GroupRef group[kMaxGroups];
+        const int count = resolver.ResolveRange(0, e, width, group);
+        products.multiply({.blocks = &blocks,
+                           .dtype = wt.dtype,
+                           .group = group,
+                           .groups = count,
+                           .x = x,
+                           .rows = rows,
+                           .sum = w.sum,
+                           .scratch = w.scratch});
+        for (int64_t m = 0; m < rows; ++m)
+          std::copy_n(w.sum + m * count * kGroup, width, logits + (t0 + m) * experts + e);
+      }
+    }
+  };
+  pool.ParallelFor(DivideUp(live, most), Grain(most * experts * wt.dim[2]), items);
 }
 
 // What the routing makes of the chosen experts: rows sorted by (expert, token), and runs of them.
@@ -127,25 +111,19 @@ struct Routed {
 
 void Sort(const int32_t* ids, const float* w, int64_t live, int64_t k, int64_t experts, const Routed& routed,
           FeedForwardSet& set) {
-  std::fill_n(routed.next, experts, 0);
-  for (int64_t i = 0; i < live * k; ++i) ++routed.next[ids[i]];
-  int64_t runs = 0, row = 0;
-  for (int64_t e = 0; e < experts; ++e) {
-    const int64_t count = routed.next[e];
-    runs += AppendRuns(set, static_cast<int32_t>(e), row, count, routed.run + runs);
-    routed.next[e] = row;
-    row += count;
-  }
-  for (int64_t i = 0; i < live * k; ++i) {
-    const int64_t at = routed.next[ids[i]]++;
-    routed.token[at] = static_cast<int32_t>(i / k);
-    routed.weight[at] = w[i];
-  }
   set.run = routed.run;
-  set.runs = runs;
-  set.rows = row;
+  set.rows = live * k;
   set.token = routed.token;
   set.weight = routed.weight;
+  SortByExpert(
+      ids, live * k, experts, routed.next,
+      [&](int64_t e, int64_t first, int64_t rows) {
+        set.runs += AppendRuns(set, static_cast<int32_t>(e), first, rows, routed.run + set.runs);
+      },
+      [&](int64_t i, int64_t at) {
+        routed.token[at] = static_cast<int32_t>(i / k);
+        routed.weight[at] = w[i];
+      });
 }
 
 void MoeMlp(const KernelCall& call, ThreadPool& pool, Isa isa) {
@@ -207,7 +185,7 @@ uint64_t MlpWorkspace(const qiao_op_call& call, int threads) {
   FeedForwardSet set;
   const int sets = MlpSet(call.argument, &set);
   const int64_t rows = std::max<int64_t>(x.dim[0], 1);
-  return static_cast<uint64_t>(RoundUp(MostRuns(1, rows) * static_cast<int64_t>(sizeof(RowRun)), 64) +
+  return static_cast<uint64_t>(RunBytes(MostRuns(1, rows)) +
                                RoundUp(rows * set.down->dim[2] * ElementBytes(x.dtype), 64) +
                                FeedForwardBytes(&set, sets, rows, threads));
 }
@@ -220,8 +198,8 @@ uint64_t MoeMlpWorkspace(const qiao_op_call& call, int threads) {
   FeedForwardSet set[2];
   const int sets = MoeSets(call.argument, set);
   int64_t bytes = RoundUp(rows * experts * 4, 64) + 2 * RoundUp(rows * k * 4, 64) + RoundUp(experts * 8, 64);
-  bytes += RoundUp(MostRuns(experts, rows * k) * static_cast<int64_t>(sizeof(RowRun)), 64);
-  bytes += RoundUp(MostRuns(1, rows) * static_cast<int64_t>(sizeof(RowRun)), 64);
+  bytes += RunBytes(MostRuns(experts, rows * k));
+  bytes += RunBytes(MostRuns(1, rows));
   bytes += RoundUp(rows * k * set[0].down->dim[2] * ElementBytes(x.dtype), 64);
   if (sets > 1) bytes += RoundUp(rows * set[1].down->dim[2] * ElementBytes(x.dtype), 64);
   // The three loops use what follows one after the other.

@@ -50,18 +50,10 @@ void MoePermute(const KernelCall& call, ThreadPool& pool) {
   const int64_t experts = call.as<qiao_moe_permute_params>().experts, k = it.dim[1],
                 live = LiveRows(call, kIds);
 
-  // A counting sort: stable, so equal experts keep the order of (row, choice).
-  auto* next = static_cast<int64_t*>(call.workspace);
-  std::fill_n(next, experts, 0);
-  const auto known = [&](int32_t e) { return e >= 0 && e < experts; };
-  for (int64_t i = 0; i < live * k; ++i)
-    if (known(ids[i])) ++next[ids[i]];
-  for (int64_t e = 0, sum = 0; e < experts; ++e) {
-    const int64_t count = next[e];
-    next[e] = sum;
-    ends[e] = sum += count;
-  }
-  for (int64_t i = 0; i < live * k; ++i) slot[i] = known(ids[i]) ? static_cast<int32_t>(next[ids[i]]++) : -1;
+  SortByExpert(
+      ids, live * k, experts, static_cast<int64_t*>(call.workspace),
+      [&](int64_t e, int64_t first, int64_t count) { ends[e] = first + count; },
+      [&](int64_t i, int64_t at) { slot[i] = static_cast<int32_t>(at); });
   std::fill(slot + live * k, slot + it.dim[0] * k, -1);
 
   const int64_t bytes = LastDim(xt) * ElementBytes(xt.dtype);

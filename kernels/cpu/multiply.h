@@ -43,29 +43,29 @@ struct GroupRef {
 // of f32; and their scales, [block][rows]. The memory is aligned to 64.
 struct PackCall {
   const Blocks* blocks;
-  uint32_t dtype;        // f32, bf16 or E4M3
-  const std::byte* x;    // row r lies at x + index[r] * stride bytes, or r * stride without an index
-  int64_t stride;        // bytes
-  const int32_t* index;  // may be null
-  const float* scale;    // null without; scale[row * scale_stride + b / per_scale]
-  int64_t scale_stride;
-  int64_t rows;        // of the packed x in all
-  int64_t begin, end;  // those to pack now
+  uint32_t dtype;      // f32, bf16 or E4M3
+  const std::byte* x;  // row r lies at x + index[r] * stride bytes, or r * stride without an index
+  int64_t stride;      // bytes
+  const int32_t* index = nullptr;
+  const float* scale = nullptr;  // null without; scale[row * scale_stride + b / per_scale]
+  int64_t scale_stride = 0;
+  int64_t rows;            // of the packed x in all
+  int64_t begin = 0, end;  // those to pack now
   float* out;
-  float* out_scale;
+  float* out_scale = nullptr;
 };
 
 struct MultiplyCall {
   const Blocks* blocks;
-  uint32_t dtype;         // of the weight
-  const GroupRef* group;  // [groups]
-  int groups;             // 1 .. kMaxGroups
-  const float* x;         // packed, in the order of the same Products
-  const float* x_scale;   // packed; null without
-  int64_t rows;           // of the packed x
-  float factor;           // multiplies every sum, exactly
-  float* sum;             // [rows][groups * 16]
-  std::byte* scratch;     // kMultiplyScratch bytes, aligned to 64
+  uint32_t dtype;                  // of the weight
+  const GroupRef* group;           // [groups]
+  int groups;                      // 1 .. kMaxGroups
+  const float* x;                  // packed, in the order of the same Products
+  const float* x_scale = nullptr;  // packed; null without
+  int64_t rows;                    // of the packed x
+  float factor = 1;                // multiplies every sum, exactly
+  float* sum;                      // [rows][groups * 16]
+  std::byte* scratch;              // kMultiplyScratch bytes, aligned to 64
 };
 
 inline constexpr int kMaxGroups = 4;

@@ -71,6 +71,13 @@ GroupRef GroupResolver::Resolve(int slot, int64_t matrix, int64_t first, int64_t
   return transposed_ ? Columns(slot, matrix, first, count) : Rows(slot, matrix, first, count);
 }
 
+int GroupResolver::ResolveRange(int64_t matrix, int64_t first, int64_t width, GroupRef* group) {
+  int slot = 0;
+  for (int64_t n = 0; n < width; n += kGroup, ++slot)
+    group[slot] = Resolve(slot, matrix, first + n, std::min(kGroup, width - n));
+  return slot;
+}
+
 GroupRef GroupResolver::Packed(int64_t matrix, int64_t first, int64_t count) const {
   const PackedHeader& h = *packed_;
   const auto* base = reinterpret_cast<const std::byte*>(&h);

@@ -30,12 +30,15 @@ class GroupResolver {
   GroupResolver(const qiao_tensor& tensor, const void* pointer, const Blocks& blocks, bool transposed,
                 std::byte* memory);
 
+  // The next call will take, in each slot, the group that lies `step` groups further on (GroupRef::ahead).
+  void set_step(int64_t step) { step_ = step; }
+
   // Outputs first .. first + count (1 .. 16) of matrix `matrix` (an expert, a head), as group number `slot`
   // (0 .. kMaxGroups - 1) of a call. Valid until the slot is resolved again, or with kColumns another matrix
-  // is. `first` is a multiple of 16 from the beginning of its section (packed_weight.h). The call after this
-  // one will take the group that lies `step` groups further on in the same slot.
-  void set_step(int64_t step) { step_ = step; }
+  // is. `first` is a multiple of 16 from the beginning of its section (packed_weight.h).
   GroupRef Resolve(int slot, int64_t matrix, int64_t first, int64_t count);
+  // Outputs first .. first + width, at most kMaxGroups * 16, in the slots from 0 on. Returns how many groups.
+  int ResolveRange(int64_t matrix, int64_t first, int64_t width, GroupRef* group);
 
  private:
   GroupRef Packed(int64_t matrix, int64_t first, int64_t count) const;

@@ -35,9 +35,31 @@ inline int64_t RowBlock(int64_t rows, const Products& products) {
   return std::min(most, RoundUp(length, products.row_tile));
 }
 
-// Blocks that `rows` rows, whatever the matrices that they are divided among, can make besides one a matrix.
-inline constexpr int64_t kLeastRowBlock = 64;
-inline int64_t MostBlocks(int64_t rows) { return DivideUp(rows, kLeastRowBlock); }
+// Rows first .. first + rows, of those that a launch packs, go through one matrix of a weight.
+struct RowRun {
+  int32_t matrix, first, rows;
+};
+
+// Divides rows first .. first + rows into runs of at most `step` rows; returns how many.
+inline int64_t AppendRuns(int32_t matrix, int64_t first, int64_t rows, int64_t step, RowRun* run) {
+  int64_t count = 0;
+  for (int64_t r = 0; r < rows; r += step)
+    run[count++] = {matrix, static_cast<int32_t>(first + r), static_cast<int32_t>(std::min(step, rows - r))};
+  return count;
+}
+
+// Runs of whole RowBlocks that `rows` rows can make, whatever the matrices that they are divided among: the
+// blocks of one matrix are no more than its rows fill, and one.
+inline constexpr int64_t kLeastRowBlock = 64;  // no Products::row_block is smaller
+inline int64_t MostRuns(int64_t matrices, int64_t rows) { return matrices + DivideUp(rows, kLeastRowBlock); }
+// What Memory takes for so many.
+inline int64_t RunBytes(int64_t runs) { return RoundUp(runs * static_cast<int64_t>(sizeof(RowRun)), 64); }
+
+// Of the longest run.
+inline int64_t MostRows(const RowRun* run, int64_t runs) {
+  return std::max_element(run, run + runs, [](const RowRun& a, const RowRun& b) { return a.rows < b.rows; })
+      ->rows;
+}
 
 // Groups of outputs that one call takes: what suits the rows, and fewer where threads would go without.
 inline int64_t Together(int64_t groups, int64_t rows, int threads, const Products& products) {
