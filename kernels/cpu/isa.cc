@@ -107,7 +107,7 @@ std::string IsaChoice::WhyNot(Isa isa) const {
 std::vector<Isa> IsaChoice::Supported() const {
   std::vector<Isa> found;
   for (auto entry = kIsas.rbegin(); entry != kIsas.rend(); ++entry)
-    if (WhyNot(entry->isa).empty()) found.push_back(entry->isa);
+    if (Runs(entry->isa)) found.push_back(entry->isa);
   return found;
 }
 
@@ -116,7 +116,7 @@ Isa IsaChoice::Best(std::optional<Isa> cap) const {
     const Isa isa = entry->isa;
     if (cap && isa > *cap) continue;
     if (isa == Isa::kAvx512Bf16 && cap != isa && facts_.Bf16SlowerThanF32()) continue;
-    if (WhyNot(isa).empty()) return isa;
+    if (Runs(isa)) return isa;
   }
   return kIsas.front().isa;
 }

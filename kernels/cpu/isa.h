@@ -30,6 +30,7 @@ class IsaChoice {
   explicit IsaChoice(CpuFacts facts);
   ~IsaChoice();
 
+  bool Runs(Isa isa) const { return WhyNot(isa).empty(); }
   // Those that this binary holds and the machine runs, highest first. kScalar is always among them on x86; on
   // aarch64 NEON is part of the base architecture and is the only one.
   std::vector<Isa> Supported() const;

@@ -13,6 +13,7 @@
 #endif
 #endif
 
+#include "kernels/cpu/isa.h"
 #include "kernels/cpu/limit_tiles.h"
 
 namespace qiao::kernels::cpu {
@@ -282,7 +283,8 @@ std::vector<ArithmeticLoop> Bf16Loops() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bf16")) {
     loops.push_back({"vdpbf16ps of 512 bits", Operations(16, 32), Bf16Avx512});
   }
-  if (UsableTiles().bf16) loops.push_back({"AMX tiles, tdpbf16ps", kBf16TileOperations, RunBf16Tiles});
+  if (HostIsas().Runs(Isa::kAmx))
+    loops.push_back({"AMX tiles, tdpbf16ps", kBf16TileOperations, RunBf16Tiles});
   return loops;
 }
 
@@ -294,7 +296,7 @@ std::vector<ArithmeticLoop> I8Loops() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni")) {
     loops.push_back({"vpdpbusd of 512 bits", Operations(16, 64), I8Avx512});
   }
-  if (UsableTiles().i8) loops.push_back({"AMX tiles, tdpbssd", kI8TileOperations, RunI8Tiles});
+  if (HostIsas().Runs(Isa::kAmx)) loops.push_back({"AMX tiles, tdpbssd", kI8TileOperations, RunI8Tiles});
   return loops;
 }
 
