@@ -1,21 +1,14 @@
 #include "kernels/cpu/linear_i8_channel.h"
 
 #include <algorithm>
-#include <array>
 #include <new>
 
 #include "kernels/cpu/elements.h"
+#include "kernels/cpu/linear_arguments.h"
+#include "kernels/cpu/work.h"
 
 namespace qiao::kernels::cpu {
 namespace {
-
-constexpr int kX = 0, kXScale = 1;
-namespace linear_arg {
-constexpr int kW = 2, kBias = 3, kResidual = 4, kY = 5;
-}
-namespace grouped_arg {
-constexpr int kEnds = 2, kW = 3, kY = 4;
-}
 
 // Bytes of packed rows that stay in the second-level cache beside a chunk of the weight.
 constexpr int64_t kCachedX = int64_t{1} << 20;
@@ -23,29 +16,56 @@ constexpr int64_t kCachedX = int64_t{1} << 20;
 // Rows of x that meet the same matrix: all rows of a head, or those of an expert. Neighbours in every array.
 struct Group {
   int64_t matrix;  // of the weight
-  const int8_t* x;
-  const float* x_scale;
-  const float* bias;
-  const char* residual;
-  char* y;
-  int64_t rows;
-  int64_t panel;  // the first of its panels
-  int64_t row_blocks;
-  int64_t first_item;  // its items follow: row blocks, and of each all chunks
+  int64_t row, head, rows;
+  // Numbered by Run.
+  int64_t panel = 0;  // the first of its panels
+  int64_t row_blocks = 0;
+  int64_t first_item = 0;  // its items follow: row blocks, and of each all chunks
 };
 
+// The workspace: groups, panels, scratch.
+int64_t PackedBytes(int64_t rows, int64_t groups, int64_t k) {
+  // A group's last panel may hold one row only.
+  const int64_t packed = rows + (kI8PanelRows - 1) * std::min(groups, rows);
+  return packed * 2 * RoundUp(k, 4);
+}
+uint64_t Workspace(int64_t rows, int64_t groups, int64_t k, int threads) {
+  return static_cast<uint64_t>(RoundUp(groups * static_cast<int64_t>(sizeof(Group)), 64) +
+                               RoundUp(PackedBytes(rows, groups, k), 64) +
+                               threads * RoundUp(I8ScratchBytes(k), 64));
+}
+
 struct Launch {
+  Operand x, x_scale, residual, y;
+  const float* bias = nullptr;  // [B,N]
   const qiao_weight_view* weight;
   int64_t n, k;
-  int64_t x_row, x_scale_row;   // elements
-  int64_t residual_row, y_row;  // bytes
-  uint32_t y_dtype;
   Group* groups;
   int64_t group_count = 0;
   char* panels;
   char* scratch;  // one for each thread
 
+  // At most `most` groups.
+  Launch(const KernelCall& call, int w, int result, int64_t most)
+      : x(call, kX),
+        x_scale(call, kXScale),
+        y(call, result),
+        weight(call.data<const qiao_weight_view>(w)),
+        n(y->dim[2]),
+        k(x->dim[2]) {
+    Memory memory(call.workspace);
+    groups = memory.Take<Group>(most);
+    panels = memory.Take<char>(PackedBytes(x->dim[0] * x->dim[1], most, k));
+    scratch = memory.Take<char>(0);
+  }
+
+  void Add(int64_t matrix, int64_t row, int64_t head, int64_t rows) {
+    new (groups + group_count++) Group{.matrix = matrix, .row = row, .head = head, .rows = rows};
+  }
   int64_t chunks() const { return DivideUp(n, kI8Chunk); }
+  const int8_t* Rows(const Group& group, int64_t row) const {
+    return x.At<const int8_t>(group.row + row, group.head);
+  }
 };
 
 int64_t PanelBytes(const I8Tiles& tiles, int64_t k) {
@@ -106,17 +126,16 @@ struct Chunk {
 
 void Finish(const Launch& launch, const I8Tiles& tiles, const Group& group, const Chunk& chunk, int64_t n0,
             int64_t row, int64_t rows, const int32_t* sum) {
-  const int64_t size = launch.y_dtype == QIAO_BF16 ? 2 : 4;
   for (int64_t i = 0; i < rows; ++i) {
-    tiles.finish(
-        {.sum = sum + i * kI8Chunk,
-         .count = chunk.count,
-         .x_scale = group.x_scale[(row + i) * launch.x_scale_row],
-         .w_scale = chunk.scale,
-         .bias = group.bias ? group.bias + n0 : nullptr,
-         .residual = group.residual ? group.residual + (row + i) * launch.residual_row + n0 * size : nullptr,
-         .y = group.y + (row + i) * launch.y_row + n0 * size,
-         .y_dtype = launch.y_dtype});
+    const int64_t at = group.row + row + i;
+    tiles.finish({.sum = sum + i * kI8Chunk,
+                  .count = chunk.count,
+                  .x_scale = *launch.x_scale.At<const float>(at, group.head),
+                  .w_scale = chunk.scale,
+                  .bias = launch.bias ? launch.bias + group.head * launch.n + n0 : nullptr,
+                  .residual = launch.residual.At(at, group.head, n0),
+                  .y = launch.y.At(at, group.head, n0),
+                  .y_dtype = launch.y->dtype});
   }
 }
 
@@ -125,7 +144,7 @@ void RunItem(const Launch& launch, const I8Tiles& tiles, const Group& group, con
              int64_t row, int64_t rows, char* scratch) {
   alignas(64) int32_t sum[kI8TileRows * kI8Chunk];
   if (group.rows <= tiles.few) {
-    tiles.few_rows(group.x + row * launch.x_row, launch.x_row, rows, chunk.w, chunk.count, launch.k, sum);
+    tiles.few_rows(launch.Rows(group, row), launch.x->stride[0], rows, chunk.w, chunk.count, launch.k, sum);
     Finish(launch, tiles, group, chunk, n0, row, rows, sum);
     return;
   }
@@ -154,7 +173,7 @@ void Pack(const Launch& launch, const I8Tiles& tiles, ThreadPool& pool) {
     for (int64_t p = begin; p < end; ++p) {
       while (group->rows <= tiles.few || p >= group->panel + DivideUp(group->rows, tiles.panel_rows)) ++group;
       const int64_t row = (p - group->panel) * tiles.panel_rows;
-      tiles.pack(group->x + row * launch.x_row, launch.x_row, std::min(tiles.panel_rows, group->rows - row),
+      tiles.pack(launch.Rows(*group, row), launch.x->stride[0], std::min(tiles.panel_rows, group->rows - row),
                  launch.k, launch.panels + p * bytes);
     }
   });
@@ -198,82 +217,28 @@ void Run(const Launch& launch, const I8Tiles& tiles, ThreadPool& pool) {
   });
 }
 
-// The workspace: groups, panels, scratch.
-uint64_t Workspace(int64_t rows, int64_t groups, int64_t k, int threads) {
-  // A group's last panel may hold one row only.
-  const int64_t packed = rows + (kI8PanelRows - 1) * std::min(groups, rows);
-  return static_cast<uint64_t>(RoundUp(groups * static_cast<int64_t>(sizeof(Group)), 64) +
-                               RoundUp(packed * 2 * RoundUp(k, 4), 64) +
-                               threads * RoundUp(I8ScratchBytes(k), 64));
-}
-
-void DivideWorkspace(const KernelCall& call, Launch& launch, int64_t rows, int64_t groups) {
-  char* at = static_cast<char*>(call.workspace);
-  launch.groups = reinterpret_cast<Group*>(at);
-  at += RoundUp(groups * static_cast<int64_t>(sizeof(Group)), 64);
-  launch.panels = at;
-  const int64_t packed = rows + (kI8PanelRows - 1) * std::min(groups, rows);
-  launch.scratch = at + RoundUp(packed * 2 * RoundUp(launch.k, 4), 64);
-}
-
-int64_t YBytes(const qiao_tensor& y) { return y.dtype == QIAO_BF16 ? 2 : 4; }
-
 }  // namespace
 
 void RunLinearI8(const KernelCall& call, ThreadPool& pool, const I8Tiles& tiles) {
   using namespace linear_arg;
-  const qiao_tensor x = WithBatch(call.tensor[kX]), y = WithBatch(call.tensor[kY]);
-  const qiao_tensor x_scale = WithBatch(call.tensor[kXScale]), residual = WithBatch(call.tensor[kResidual]);
-  const int64_t live = LiveRows(call, kX), heads = x.dim[1], size = YBytes(y);
-  if (live <= 0 || y.dim[2] <= 0 || heads <= 0) return;
-  Launch launch{};
-  launch.weight = call.data<const qiao_weight_view>(kW);
-  launch.n = y.dim[2];
-  launch.k = x.dim[2];
-  launch.x_row = x.stride[0];
-  launch.x_scale_row = x_scale.stride[0];
-  launch.residual_row = residual.stride[0] * size;
-  launch.y_row = y.stride[0] * size;
-  launch.y_dtype = y.dtype;
-  DivideWorkspace(call, launch, x.dim[0] * heads, heads);
-  for (int64_t b = 0; b < heads; ++b) {
-    Group& group = *new (launch.groups + launch.group_count++) Group{};
-    group.matrix = b;
-    group.x = call.data<const int8_t>(kX) + b * x.stride[1];
-    group.x_scale = call.data<const float>(kXScale) + b * x_scale.stride[1];
-    group.bias = call.has(kBias) ? call.data<const float>(kBias) + b * launch.n : nullptr;
-    group.residual =
-        call.has(kResidual) ? call.data<const char>(kResidual) + b * residual.stride[1] * size : nullptr;
-    group.y = call.data<char>(kY) + b * y.stride[1] * size;
-    group.rows = live;
-  }
+  const int64_t live = LiveRows(call, kX), heads = WithBatch(call.tensor[kX]).dim[1];
+  Launch launch(call, kW, kY, heads);
+  if (live <= 0 || launch.n <= 0 || heads <= 0) return;
+  launch.residual = Operand(call, kResidual);
+  if (call.has(kBias)) launch.bias = call.data<const float>(kBias);
+  for (int64_t head = 0; head < heads; ++head) launch.Add(head, 0, head, live);
   Run(launch, tiles, pool);
 }
 
 void RunGroupedLinearI8(const KernelCall& call, ThreadPool& pool, const I8Tiles& tiles) {
   using namespace grouped_arg;
-  const qiao_tensor &x = call.tensor[kX], &y = call.tensor[kY], &x_scale = call.tensor[kXScale];
   const auto* ends = call.data<const int64_t>(kEnds);
-  const int64_t experts = call.tensor[kEnds].dim[0], size = YBytes(y);
-  if (experts <= 0 || y.dim[1] <= 0) return;
-  Launch launch{};
-  launch.weight = call.data<const qiao_weight_view>(kW);
-  launch.n = y.dim[1];
-  launch.k = x.dim[1];
-  launch.x_row = x.stride[0];
-  launch.x_scale_row = x_scale.stride[0];
-  launch.y_row = y.stride[0] * size;
-  launch.y_dtype = y.dtype;
-  DivideWorkspace(call, launch, x.dim[0], experts);
-  for (int64_t e = 0; e < experts; ++e) {
-    const int64_t first = e ? ends[e - 1] : 0, rows = std::min(x.dim[0], ends[e]) - first;
-    if (rows <= 0) continue;
-    Group& group = *new (launch.groups + launch.group_count++) Group{};
-    group.matrix = e;
-    group.x = call.data<const int8_t>(kX) + first * x.stride[0];
-    group.x_scale = call.data<const float>(kXScale) + first * x_scale.stride[0];
-    group.y = call.data<char>(kY) + first * launch.y_row;
-    group.rows = rows;
+  const int64_t experts = call.tensor[kEnds].dim[0];
+  Launch launch(call, kW, kY, experts);
+  if (launch.n <= 0) return;
+  for (int64_t e = 0, first = 0; e < experts; first = ends[e++]) {
+    const int64_t rows = std::min(launch.x->dim[0], ends[e]) - first;
+    if (rows > 0) launch.Add(e, first, 0, rows);
   }
   if (launch.group_count > 0) Run(launch, tiles, pool);
 }
@@ -288,12 +253,16 @@ uint64_t GroupedLinearI8Workspace(const qiao_op_call& call, int threads) {
   return Workspace(x.dim[0], call.argument[grouped_arg::kEnds].dim[0], x.dim[1], threads);
 }
 
-Kernel SelectLinearI8(Isa isa) {
-  return isa >= Isa::kAvx512Vbmi && HasVnni() ? LinearI8Vnni : SelectLinearI8Simd(isa);
+namespace {
+
+void LinearI8(const KernelCall& call, ThreadPool& pool, Isa isa) { RunLinearI8(call, pool, I8TilesFor(isa)); }
+void GroupedLinearI8(const KernelCall& call, ThreadPool& pool, Isa isa) {
+  RunGroupedLinearI8(call, pool, I8TilesFor(isa));
 }
 
-Kernel SelectGroupedLinearI8(Isa isa) {
-  return isa >= Isa::kAvx512Vbmi && HasVnni() ? GroupedLinearI8Vnni : SelectGroupedLinearI8Simd(isa);
-}
+}  // namespace
+
+QIAO_CPU_LAUNCHER(LinearI8)
+QIAO_CPU_LAUNCHER(GroupedLinearI8)
 
 }  // namespace qiao::kernels::cpu

@@ -23,8 +23,8 @@ inline constexpr int64_t kI8Chunk = 48;     // outputs of one item of work; a mu
 inline constexpr int64_t kI8TileRows = 48;  // rows of x in the panels of a tile, at most
 inline constexpr int64_t kI8PanelRows = 16;
 inline constexpr int64_t kI8Outputs = 12;  // of a tile, at most
-inline constexpr int64_t kI8Ahead =
-    kI8Outputs;  // rows of the weight that are known, to be fetched, beyond a chunk
+// Rows of the weight that are known, to be fetched, beyond a chunk.
+inline constexpr int64_t kI8Ahead = kI8Outputs;
 
 // A row of sums becomes a row of y.
 struct I8Row {
@@ -67,17 +67,15 @@ void RunGroupedLinearI8(const KernelCall& call, ThreadPool& pool, const I8Tiles&
 uint64_t LinearI8Workspace(const qiao_op_call& call, int threads);
 uint64_t GroupedLinearI8Workspace(const qiao_op_call& call, int threads);
 
-// The best kernels for `isa`.
 Kernel SelectLinearI8(Isa isa);
 Kernel SelectGroupedLinearI8(Isa isa);
 
+// The best for `isa`.
+const I8Tiles& I8TilesFor(Isa isa);
 // Those that Highway makes of pairwise products of 16-bit integers.
-Kernel SelectLinearI8Simd(Isa isa);
-Kernel SelectGroupedLinearI8Simd(Isa isa);
-
-// Those of VNNI's sums of four byte products, 512 bits wide. HasVnni: this machine runs them.
-bool HasVnni();
-void LinearI8Vnni(const KernelCall& call, ThreadPool& pool);
-void GroupedLinearI8Vnni(const KernelCall& call, ThreadPool& pool);
+const I8Tiles& SimdI8Tiles(Isa isa);
+// Those of VNNI's sums of four byte products, 512 bits wide; a row of sums is finished by `finish`. x86-64
+// only; for kAvx512Vbmi and what is above it.
+I8Tiles VnniI8Tiles(void (*finish)(const I8Row& row));
 
 }  // namespace qiao::kernels::cpu

@@ -2,25 +2,14 @@
 // byte to each of sixteen 32-bit sums. One operand must be unsigned, so 128 is added to it, and 128 times the
 // sum of the other taken off: the sums wrap around at 32 bits in between and are exact in the end. See
 // linear_i8_channel.h.
-#include "kernels/cpu/linear_i8_channel.h"
-
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-
-// GCC 12 warns about its own header's undefined vectors (GCC bug 105593).
-#if !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-#if !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
-
 #include <cstring>
 #include <utility>
 
 #include "kernels/cpu/elements.h"
+#include "kernels/cpu/linear_i8_channel.h"
+#include "kernels/cpu/transpose_avx512.h"
+
+#if HWY_ARCH_X86_64
 
 // On every function that holds such instructions, and only there: the rest of the program must run without.
 #define QIAO_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
@@ -46,33 +35,6 @@ constexpr int32_t Less128(int32_t sum) {
   return static_cast<int32_t>(0u - 128u * static_cast<uint32_t>(sum));
 }
 
-// Rows of sixteen numbers become columns.
-QIAO_VNNI inline void Transpose(__m512i (&r)[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  // r[4 i + j] holds, in its four quarters, columns j, 4 + j, 8 + j, 12 + j of rows 4 i .. 4 i + 4.
-  for (int j = 0; j < 4; ++j) {
-    const __m512i low = _mm512_shuffle_i32x4(r[j], r[4 + j], 0x88);
-    const __m512i high = _mm512_shuffle_i32x4(r[j], r[4 + j], 0xdd);
-    const __m512i low2 = _mm512_shuffle_i32x4(r[8 + j], r[12 + j], 0x88);
-    const __m512i high2 = _mm512_shuffle_i32x4(r[8 + j], r[12 + j], 0xdd);
-    t[j] = _mm512_shuffle_i32x4(low, low2, 0x88);
-    t[8 + j] = _mm512_shuffle_i32x4(low, low2, 0xdd);
-    t[4 + j] = _mm512_shuffle_i32x4(high, high2, 0x88);
-    t[12 + j] = _mm512_shuffle_i32x4(high, high2, 0xdd);
-  }
-  for (int i = 0; i < 16; ++i) r[i] = t[i];
-}
-
 // Four bytes of sixteen rows side by side, unsigned: 64 bytes of each row are sixteen such columns.
 QIAO_VNNI void Pack(const int8_t* x, int64_t x_row, int64_t rows, int64_t k, void* panel) {
   const __m512i offset = _mm512_set1_epi8(static_cast<char>(0x80));
@@ -83,7 +45,7 @@ QIAO_VNNI void Pack(const int8_t* x, int64_t x_row, int64_t rows, int64_t k, voi
       columns[r] = _mm512_maskz_loadu_epi8(r < rows ? Below(k - i) : 0, x + (r < rows ? r * x_row + i : 0));
       columns[r] = _mm512_xor_si512(columns[r], offset);
     }
-    Transpose(columns);
+    Transpose16(columns);
     const int64_t groups = k - i >= kBytes ? 16 : DivideUp(k - i, kGroup);
     for (int64_t c = 0; c < groups; ++c) _mm512_storeu_si512(to + (i / kGroup + c) * kBytes, columns[c]);
   }
@@ -187,7 +149,7 @@ template <int kPanel, int kCount, int... kN>
 QIAO_INLINE void Collect(const TileSums<kCount>& sums, int32_t* sum, std::integer_sequence<int, kN...>) {
   const __m512i zero = _mm512_setzero_si512();
   __m512i rows[16] = {sums.part[kN][kPanel]..., zero, zero, zero, zero, zero, zero, zero, zero};
-  Transpose(rows);
+  Transpose16(rows);
   for (int m = 0; m < 16; ++m)
     _mm512_mask_storeu_epi32(sum + (kPanel * kPanelRows + m) * kI8Chunk, (1u << kOutputs) - 1, rows[m]);
 }
@@ -272,92 +234,26 @@ QIAO_VNNI inline void MultiplyFew(const int8_t* x, int64_t x_row, const int8_t* 
 
 QIAO_VNNI void Few(const int8_t* x, int64_t x_row, int64_t rows, const int8_t* const* w, int64_t count,
                    int64_t k, int32_t* sum) {
-  switch (rows) {
-    case 1:
-      return MultiplyFew<1, 8>(x, x_row, w, count, k, sum);
-    case 2:
-      return MultiplyFew<2, 8>(x, x_row, w, count, k, sum);
-    case 3:
-      return MultiplyFew<3, 4>(x, x_row, w, count, k, sum);
-    case 4:
-      return MultiplyFew<4, 4>(x, x_row, w, count, k, sum);
-    case 5:
-      return MultiplyFew<5, 3>(x, x_row, w, count, k, sum);
-    case 6:
-      return MultiplyFew<6, 3>(x, x_row, w, count, k, sum);
-    case 7:
-      return MultiplyFew<7, 3>(x, x_row, w, count, k, sum);
-    default:
-      return MultiplyFew<8, 3>(x, x_row, w, count, k, sum);
-  }
+  constexpr decltype(&MultiplyFew<1, 8>) kRows[kFew] = {
+      MultiplyFew<1, 8>, MultiplyFew<2, 8>, MultiplyFew<3, 4>, MultiplyFew<4, 4>,
+      MultiplyFew<5, 3>, MultiplyFew<6, 3>, MultiplyFew<7, 3>, MultiplyFew<8, 3>};
+  kRows[rows - 1](x, x_row, w, count, k, sum);
 }
-
-// To nearest, ties to even; NaNs stay NaNs.
-QIAO_VNNI inline __m256i ToBf16(__m512 v) {
-  const __m512i bits = _mm512_castps_si512(v);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-  const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
-  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, quiet), 16));
-}
-
-QIAO_VNNI inline __m512 FromBf16(__m256i bits) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-}
-
-QIAO_VNNI void Finish(const I8Row& row) {
-  const __m512 x_scale = _mm512_set1_ps(row.x_scale);
-  const bool narrow = row.y_dtype == QIAO_BF16;
-  for (int64_t n = 0; n < row.count; n += 16) {
-    const auto there = static_cast<__mmask16>(Below(row.count - n));
-    const __m512 scale = _mm512_mul_ps(x_scale, _mm512_maskz_loadu_ps(there, row.w_scale + n));
-    __m512 v = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(there, row.sum + n)), scale);
-    if (row.bias) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(there, row.bias + n));
-    if (narrow) {
-      const auto* residual = static_cast<const uint16_t*>(row.residual);
-      if (residual) v = _mm512_add_ps(v, FromBf16(_mm256_maskz_loadu_epi16(there, residual + n)));
-      _mm256_mask_storeu_epi16(static_cast<uint16_t*>(row.y) + n, there, ToBf16(v));
-    } else {
-      const auto* residual = static_cast<const float*>(row.residual);
-      if (residual) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(there, residual + n));
-      _mm512_mask_storeu_ps(static_cast<float*>(row.y) + n, there, v);
-    }
-  }
-}
-
-constexpr I8Tiles kTiles{.panel_rows = kPanelRows,
-                         .panels = kPanels,
-                         .outputs = kOutputs,
-                         .few = kFew,
-                         .group = kGroup,
-                         .pack = Pack,
-                         .tile = Tile,
-                         .few_rows = Few,
-                         .finish = Finish};
 
 }  // namespace
 
-bool HasVnni() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vnni");
+I8Tiles VnniI8Tiles(void (*finish)(const I8Row& row)) {
+  return {.panel_rows = kPanelRows,
+          .panels = kPanels,
+          .outputs = kOutputs,
+          .few = kFew,
+          .group = kGroup,
+          .pack = Pack,
+          .tile = Tile,
+          .few_rows = Few,
+          .finish = finish};
 }
 
-void LinearI8Vnni(const KernelCall& call, ThreadPool& pool) { RunLinearI8(call, pool, kTiles); }
-void GroupedLinearI8Vnni(const KernelCall& call, ThreadPool& pool) { RunGroupedLinearI8(call, pool, kTiles); }
-
 }  // namespace qiao::kernels::cpu
 
-#else
-
-namespace qiao::kernels::cpu {
-
-// Never chosen.
-bool HasVnni() { return false; }
-void LinearI8Vnni(const KernelCall&, ThreadPool&) {}
-void GroupedLinearI8Vnni(const KernelCall&, ThreadPool&) {}
-
-}  // namespace qiao::kernels::cpu
-
-#endif
+#endif  // HWY_ARCH_X86_64

@@ -120,8 +120,8 @@ HWY_INLINE VI16 WidenN(const int8_t* p, int64_t n) {
 }
 
 template <int kM>
-HWY_INLINE void MultiplyFew(const int8_t* x, int64_t x_row, const int8_t* const* w, int64_t count, int64_t k,
-                            int32_t* sum) {
+void MultiplyFew(const int8_t* x, int64_t x_row, const int8_t* const* w, int64_t count, int64_t k,
+                 int32_t* sum) {
   constexpr int kN = kM <= 4 ? 4 : 2;
   constexpr int64_t kWide = hn::MaxLanes(DI16());
   const DI d;
@@ -164,24 +164,10 @@ void FewI8(const int8_t* x, int64_t x_row, int64_t rows, const int8_t* const* w,
   for (int64_t m = 0; m < rows; ++m)
     for (int64_t n = 0; n < count; ++n) sum[m * kI8Chunk + n] = Dot(x + m * x_row, w[n], k);
 #else
-  switch (rows) {
-    case 1:
-      return MultiplyFew<1>(x, x_row, w, count, k, sum);
-    case 2:
-      return MultiplyFew<2>(x, x_row, w, count, k, sum);
-    case 3:
-      return MultiplyFew<3>(x, x_row, w, count, k, sum);
-    case 4:
-      return MultiplyFew<4>(x, x_row, w, count, k, sum);
-    case 5:
-      return MultiplyFew<5>(x, x_row, w, count, k, sum);
-    case 6:
-      return MultiplyFew<6>(x, x_row, w, count, k, sum);
-    case 7:
-      return MultiplyFew<7>(x, x_row, w, count, k, sum);
-    default:
-      return MultiplyFew<8>(x, x_row, w, count, k, sum);
-  }
+  constexpr decltype(&MultiplyFew<1>) kRows[kI8Few] = {MultiplyFew<1>, MultiplyFew<2>, MultiplyFew<3>,
+                                                       MultiplyFew<4>, MultiplyFew<5>, MultiplyFew<6>,
+                                                       MultiplyFew<7>, MultiplyFew<8>};
+  kRows[rows - 1](x, x_row, w, count, k, sum);
 #endif
 }
 
@@ -218,10 +204,7 @@ constexpr I8Tiles kI8Tiles{.panel_rows = kI8Lanes,
                            .few_rows = FewI8,
                            .finish = FinishI8};
 
-void LinearI8Simd(const KernelCall& call, ThreadPool& pool) { RunLinearI8(call, pool, kI8Tiles); }
-void GroupedLinearI8Simd(const KernelCall& call, ThreadPool& pool) {
-  RunGroupedLinearI8(call, pool, kI8Tiles);
-}
+const I8Tiles* I8Table() { return &kI8Tiles; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace qiao::kernels::cpu
@@ -230,8 +213,18 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace qiao::kernels::cpu {
 
-QIAO_CPU_KERNEL(LinearI8Simd)
-QIAO_CPU_KERNEL(GroupedLinearI8Simd)
+HWY_EXPORT(I8Table);
+const I8Tiles& SimdI8Tiles(Isa isa) { return *ChooseFrom(HWY_DISPATCH_TABLE(I8Table), isa)(); }
+
+const I8Tiles& I8TilesFor(Isa isa) {
+#if HWY_ARCH_X86_64
+  if (isa >= Isa::kAvx512Vbmi) {  // all of one Highway target, and so of one `finish`
+    static const I8Tiles vnni = VnniI8Tiles(SimdI8Tiles(isa).finish);
+    return vnni;
+  }
+#endif
+  return SimdI8Tiles(isa);
+}
 
 }  // namespace qiao::kernels::cpu
 #endif

@@ -105,7 +105,7 @@ TEST(CpuLinearI8, TheKernelsWithoutVnniAgreeToo) {
     for (Isa isa : SupportedIsas()) {
       SCOPED_TRACE(std::string(Name(isa)));
       call.RunWith(LinearI8Workspace(call.Describe(), two.size()),
-                   [&](const KernelCall& k) { SelectLinearI8Simd(isa)(k, two); });
+                   [&](const KernelCall& k) { RunLinearI8(k, two, SimdI8Tiles(isa)); });
       ASSERT_EQ(call.bytes(kY), wanted);
       std::fill(call.bytes(kY).begin(), call.bytes(kY).end(), std::byte{0x5a});
     }
@@ -183,7 +183,7 @@ TEST(CpuGroupedLinearI8, HasTheScalarKernelsBitsOnEveryInstructionSet) {
         }
         call.bytes(kGy) = before;
         call.RunWith(GroupedLinearI8Workspace(call.Describe(), three.size()),
-                     [&](const KernelCall& k) { SelectGroupedLinearI8Simd(isa)(k, three); });
+                     [&](const KernelCall& k) { RunGroupedLinearI8(k, three, SimdI8Tiles(isa)); });
         ASSERT_EQ(call.bytes(kGy), wanted);
       }
     }
