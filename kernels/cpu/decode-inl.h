@@ -24,7 +24,7 @@ inline constexpr bool kWide = kLanes == 16;
 
 // Whether elements lie in units of 4 k, and not one k after the other.
 template <typename T>
-inline constexpr bool kUnits = HWY_TARGET != HWY_SCALAR&& std::is_same_v<T, E4m3>;
+inline constexpr bool kUnits = (HWY_TARGET != HWY_SCALAR) && std::is_same_v<T, E4m3>;
 
 template <typename T>
 struct Decode {

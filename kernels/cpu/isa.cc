@@ -19,7 +19,7 @@ struct IsaName {
   Isa isa;
   std::string_view name;
 };
-constexpr std::array<IsaName, 8> kNames{{
+constexpr std::array<IsaName, kIsaCount> kNames{{
     {Isa::kScalar, "scalar"},
     {Isa::kNeon, "neon"},
     {Isa::kSse4, "sse4"},

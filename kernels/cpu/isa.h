@@ -17,6 +17,7 @@ namespace qiao::kernels::cpu {
 //   kAvx512Bf16  and vdpbf16ps
 //   kAmx         and tiles: AMX-TILE, AMX-BF16, AMX-INT8
 enum class Isa { kScalar, kNeon, kSse4, kAvx2, kAvx512, kAvx512Vbmi, kAvx512Bf16, kAmx };
+inline constexpr int kIsaCount = static_cast<int>(Isa::kAmx) + 1;
 
 // "scalar", "neon", "sse4", "avx2", "avx512", "avx512vbmi", "avx512bf16", "amx", and back.
 std::string_view Name(Isa isa);

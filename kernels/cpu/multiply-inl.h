@@ -1,5 +1,5 @@
-// The inner loops of the products, once per target: decoding a weight's elements, bringing rows as they lie
-// in files into lanes, and tiles of multiply-adds whose lanes run over the 16 outputs of a group.
+// The inner loops of the products, once per target: tiles of multiply-adds whose lanes run over the 16
+// outputs of a group.
 
 #if defined(QIAO_KERNELS_CPU_MULTIPLY_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef QIAO_KERNELS_CPU_MULTIPLY_INL_H_

@@ -80,7 +80,7 @@ void FewRows(const MultiplyCall& call, int64_t b, const T* const* w, const int64
   const auto tiles = [&](auto m, auto g, int64_t first, int64_t rows)
                          HWY_ATTR { Tiles<Mode, m(), g(), T>(call, b, first, rows, w, ahead, scale, nans); };
   if (call.rows == 1) return tiles(kInt<1>, kInt<kFewGroups>, 0, 1);
-  if (call.rows == 2) return tiles(kInt<2>, kInt < kWide ? 2 : kFewGroups >, 0, 2);
+  if (call.rows == 2) return tiles(kInt<2>, kInt<(kWide ? 2 : kFewGroups)>, 0, 2);
   if constexpr (kFewRows > 4) {
     if (call.rows > 4) return tiles(kInt<kFewRows>, kInt<1>, 0, call.rows);
   }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/kernel.h"
@@ -98,26 +100,14 @@ struct Worker {
 namespace qiao::kernels::cpu {
 
 // make(std::integral_constant<Isa, isa>).
+template <typename Make, int... kIsa>
+Kernel LauncherFor(Isa isa, const Make& make, std::integer_sequence<int, kIsa...>) {
+  const Kernel of[] = {make(std::integral_constant<Isa, Isa{kIsa}>())...};
+  return of[static_cast<int>(isa)];
+}
 template <typename Make>
 Kernel LauncherFor(Isa isa, const Make& make) {
-  switch (isa) {
-    case Isa::kNeon:
-      return make(std::integral_constant<Isa, Isa::kNeon>());
-    case Isa::kSse4:
-      return make(std::integral_constant<Isa, Isa::kSse4>());
-    case Isa::kAvx2:
-      return make(std::integral_constant<Isa, Isa::kAvx2>());
-    case Isa::kAvx512:
-      return make(std::integral_constant<Isa, Isa::kAvx512>());
-    case Isa::kAvx512Vbmi:
-      return make(std::integral_constant<Isa, Isa::kAvx512Vbmi>());
-    case Isa::kAvx512Bf16:
-      return make(std::integral_constant<Isa, Isa::kAvx512Bf16>());
-    case Isa::kAmx:
-      return make(std::integral_constant<Isa, Isa::kAmx>());
-    default:
-      return make(std::integral_constant<Isa, Isa::kScalar>());
-  }
+  return LauncherFor(isa, make, std::make_integer_sequence<int, kIsaCount>());
 }
 
 }  // namespace qiao::kernels::cpu
