@@ -42,7 +42,7 @@ struct Layout {
         queries(std::min(kBlock, RoundUp(tensor[kQLatent].dim[0] * tensor[kQLatent].dim[1], kLeastBlock))) {}
 
   int64_t Queries() const { return queries * channels; }
-  int64_t Keys() const { return std::max(kTile, queries) * kWidth; }
+  int64_t Keys() const { return kTile * kWidth; }
   int64_t Weights() const { return kTile * queries; }
   int64_t Sums() const { return queries * out_stride; }
   int64_t Worker() const { return Queries() + Keys() + Weights() + Sums() + kNumbers * queries; }
