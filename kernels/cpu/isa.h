@@ -31,9 +31,10 @@ class IsaChoice {
   explicit IsaChoice(CpuFacts facts);
   ~IsaChoice();
 
+  // Whether this binary holds it and the machine runs it.
   bool Runs(Isa isa) const { return WhyNot(isa).empty(); }
-  // Those that this binary holds and the machine runs, highest first. kScalar is always among them on x86; on
-  // aarch64 NEON is part of the base architecture and is the only one.
+  // All of those, highest first. kScalar is always among them on x86; on aarch64 NEON is part of the base
+  // architecture and is the only one.
   std::vector<Isa> Supported() const;
 
   // The fastest one that is not above `cap`: the highest, except that kAvx512Bf16 is taken where it is slower
