@@ -33,8 +33,7 @@ absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name);
 // How the weights get to a device that shares the host's memory; devices with their own always store them.
 enum class LoadMode {
   // kCopy where the weights are at most kCopyShare of what the device has free and everything fits the memory
-  // budget,
-  // else kMap. Unknown free memory: kMap.
+  // budget, else kMap. Unknown free memory: kMap.
   kAuto,
   // They stay in the files. Loading reads nothing; pages come as they are needed, in the file system's small
   // pages.

@@ -11,10 +11,9 @@
 //     48   u64           a number for what it was made of and how (qiao_writer.h), or 0; readers pass over it
 //     56   u64           checksum of bytes 0..55
 //   the payload          texts and tensors, none over another, each at a multiple of 64; between two of them
-//   less than
-//                        4096 bytes, which are zero
+//                        less than 4096 bytes, which are zero
 //   the header           a flatbuffer, qiao_file.fbs: names, shapes, places and checksums of everything in
-//   the payload
+//                        the payload
 //
 // The payload lies outside of the flatbuffer, which could not be larger than 2 GiB. The header comes last, so
 // that a file is written in one pass. Checksums are XXH3-64 (checksum.h). The texts are files of the model's

@@ -32,8 +32,7 @@ inline constexpr uint64_t kSafetensorsDataAlignment = 64;
 
 enum class TensorOrder {
   // By descending element size, then by name, as the format's own writer does it: then every tensor is
-  // aligned to its
-  // element, whatever the shapes.
+  // aligned to its element, whatever the shapes.
   kAligned,
   kAsDeclared,
 };

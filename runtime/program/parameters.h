@@ -22,8 +22,8 @@ struct Slice {
   std::string tensor;
   int64_t rows = 0, cols = 0;
   int64_t row0 = 0, count = 0;
-  int32_t group =
-      0;  // expert or head; slices are listed by ascending group, and those of a group are stacked
+  // Expert or head; slices are listed by ascending group, and those of a group are stacked.
+  int32_t group = 0;
 };
 
 // How quantised tensors of a checkpoint are marked.

@@ -146,7 +146,8 @@ typedef struct qiao_weight_request {
 
 typedef struct qiao_weight_choice {
   uint32_t struct_size;
-  /* PIECES: stays in the files or is copied as it is (residence), nothing is stored, bytes = 0. STRIDED: row-major [groups, rows, cols], scheme NONE.
+  /* PIECES: stays in the files or is copied as it is (residence), nothing is stored, bytes = 0.
+   * STRIDED: row-major [groups, rows, cols], scheme NONE.
    * OPAQUE: whatever weight_store writes, scales included. */
   uint32_t dtype, scheme, layout;
   int32_t block[2];

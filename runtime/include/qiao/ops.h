@@ -7,15 +7,15 @@
  *
  * Conventions
  *   - T is a number of token rows: an upper bound (the bucket). How many of them are live is said by
- * qiao_tensor.live and by the batch that reaches the launch. Dead rows may be computed or not; they are never
- * routed to an expert and never written to a cache.
+ *     qiao_tensor.live and by the batch that reaches the launch. Dead rows may be computed or not; they are
+ *     never routed to an expert and never written to a cache.
  *   - Strides are counted in elements. The last dimension of every floating-point argument has stride 1.
  *   - "act" is f32 or bf16, the same for all act arguments of one call unless said. Sums are kept in f32 or
- * better.
+ *     better.
  *   - An argument marked [optional] may be absent: dtype QIAO_DTYPE_NONE, pointer null.
  *   - Every struct begins with struct_size and only grows at its end. A field that an older struct lacks is
- * zero. A backend that is given a longer struct, with anything but zeros in the tail it does not know,
- * answers "unsupported"; so it does for an unknown operation id.
+ *     zero. A backend that is given a longer struct, with anything but zeros in the tail it does not know,
+ *     answers "unsupported"; so it does for an unknown operation id.
  *
  * Version 0: may change until three real devices stand on it.
  */
@@ -71,8 +71,8 @@ enum {
 typedef struct qiao_tensor {
   uint32_t struct_size;
   uint32_t dtype;
-  uint32_t scheme; /* of weights and quantised activations; the scales of an activation are an argument of
-                      their own */
+  /* of weights and quantised activations; the scales of an activation are an argument of their own */
+  uint32_t scheme;
   uint32_t layout;
   uint32_t rank;
   uint32_t live;
@@ -86,8 +86,7 @@ typedef struct qiao_tensor {
  * stacked: gate above up. `data` is aligned for its dtype and no more. Scale blocks keep the coordinates of
  * the file tensor, so a block may begin above the piece: element (r, c) of the piece is multiplied by
  *     scale[((row0 + r) / block[0]) * scale_ld + (c / block[1])]   QIAO_SCHEME_BLOCK
- *     scale[row0 + r]                                              QIAO_SCHEME_CHANNEL (block and scale_ld
- * are 0)
+ *     scale[row0 + r]                                              QIAO_SCHEME_CHANNEL: block, scale_ld are 0
  */
 typedef struct qiao_piece {
   uint32_t struct_size;
@@ -103,12 +102,13 @@ typedef struct qiao_piece {
   int32_t block[2];
 } qiao_piece;
 
-/* The argument of QIAO_LAYOUT_PIECES. Lives, with the file's pages behind it, as long as the program. */
+/* The argument of QIAO_LAYOUT_PIECES. Lives as long as the program, with the file's pages behind it or their
+ * copy (QIAO_WEIGHT_COPY). */
 typedef struct qiao_weight_view {
   uint32_t struct_size;
   uint32_t groups;
-  const int32_t*
-      group_start; /* [groups + 1]: the pieces of group g are piece[group_start[g] .. group_start[g+1]) */
+  /* [groups + 1]: the pieces of group g are piece[group_start[g] .. group_start[g+1]) */
+  const int32_t* group_start;
   const qiao_piece* piece;
 } qiao_weight_view;
 
@@ -137,8 +137,8 @@ typedef struct qiao_launch {
   uint32_t argument_count;
   void* const* argument; /* one pointer each; null for an absent optional one */
   const qiao_batch* batch;
-  void* workspace; /* workspace_bytes, aligned as the device asks; not shared with a launch that may run at
-                      once */
+  /* workspace_bytes, aligned as the device asks; not shared with a launch that may run at once */
+  void* workspace;
 } qiao_launch;
 
 /* Operation ids: stable, never reused. From QIAO_OP_COARSE on, an operation is defined by its decomposition
@@ -171,15 +171,15 @@ enum {
 };
 
 /* ---- embedding: y[t] = W[ids[t]]
- * ids i32[T], W weight[1,V,H] -> y act[T,H].  An id outside [0, V) gives a row of zeros (the engine refuses
- * it before). */
+ * ids i32[T], W weight[1,V,H] -> y act[T,H]
+ * An id outside [0, V) gives a row of zeros (the engine refuses it before). */
 typedef struct qiao_embedding_params {
   uint32_t struct_size;
 } qiao_embedding_params;
 
 /* ---- rmsnorm: y = x * rsqrt(mean(x^2) + eps) * g over the last dimension ("Root Mean Square Layer
- * Normalization", arXiv 1910.07467). The product is (x * rsqrt(..)) * g in f32, rounded once. x act[T,..,D],
- * g f32[D] -> y act[T,..,D] */
+ * Normalization", arXiv 1910.07467). The product is (x * rsqrt(..)) * g in f32, rounded once.
+ * x act[T,..,D], g f32[D] -> y act[T,..,D] */
 typedef struct qiao_rmsnorm_params {
   uint32_t struct_size;
   float eps;
@@ -189,24 +189,28 @@ typedef struct qiao_rmsnorm_params {
  * W is [N,K] per b, as checkpoints store it, or [K,N] when w_transposed (contraction over the file's out
  * axis: the absorbed W_UK of MLA). For a block-scaled weight, the f32 partial sum over each scale block along
  * K is multiplied by that block's scale; scales are never folded into narrow weights. Quantised x (f8, i8)
- * comes with x_scale; otherwise x_scale is absent. x act[T,B,K] | f8[T,B,K] | i8[T,B,K], x_scale [optional]
- * f32[T,B,ceil(K/block) or 1], W weight[B,N,K], bias [optional] f32[B*N], residual [optional] act[T,B,N] -> y
- * act[T,B,N] (y may be f32 when x is bf16: router logits, the head) A weight is described as it lies in the
- * file: [B,N,K], or [B,K,N] when w_transposed. x, x_scale, residual and y may all have rank 2, [T,..], which
- * is short for B = 1. x in f8 has scheme QIAO_SCHEME_BLOCK and block {1, columns}. The residual has y's
- * dtype. x in i8 has scheme QIAO_SCHEME_CHANNEL, elements from -127 to 127, K of 131072 at most, and meets i8
+ * comes with x_scale; otherwise x_scale is absent.
+ * x act[T,B,K] | f8[T,B,K] | i8[T,B,K], x_scale [optional] f32[T,B,ceil(K/block) or 1], W weight[B,N,K],
+ * bias [optional] f32[B*N], residual [optional] act[T,B,N]
+ * -> y act[T,B,N] (y may be f32 when x is bf16: router logits, the head)
+ * A weight is described as it lies in the file: [B,N,K], or [B,K,N] when w_transposed. x, x_scale, residual
+ * and y may all have rank 2, [T,..], which is short for B = 1. The residual has y's dtype.
+ * x in f8 has scheme QIAO_SCHEME_BLOCK and block {1, columns}.
+ * x in i8 has scheme QIAO_SCHEME_CHANNEL, elements from -127 to 127, K of 131072 at most, and meets i8
  * weights with scheme QIAO_SCHEME_CHANNEL, not transposed. The integer sum over all of K is exact (it fits 32
- * bits), and then y = f32(sum) * (x_scale[t,b] * w_scale[b,n]) (+ bias) (+ residual) where conversion and
- * both products are f32 operations: without bias and residual, y is the same bits everywhere. */
+ * bits), and then
+ *   y = f32(sum) * (x_scale[t,b] * w_scale[b,n]) (+ bias) (+ residual)
+ * where conversion and both products are f32 operations: without bias and residual, y is the same bits
+ * everywhere. */
 typedef struct qiao_linear_params {
   uint32_t struct_size;
   int32_t w_transposed;
 } qiao_linear_params;
 
 /* ---- grouped_linear: rows sorted by expert: rows ends[e-1] .. ends[e] times W[e]^T. Rows from ends[E-1] on
- * are dead. x act[R,K] | f8[R,K] | i8[R,K], x_scale [optional] f32[R,ceil(K/block) or 1], ends i64[E], W
- * weight[E,N,K]
- * -> y act[R,N]; quantised x as in linear. */
+ * are dead. Quantised x as in linear.
+ * x act[R,K] | f8[R,K] | i8[R,K], x_scale [optional] f32[R,ceil(K/block) or 1], ends i64[E], W weight[E,N,K]
+ * -> y act[R,N] */
 typedef struct qiao_grouped_linear_params {
   uint32_t struct_size;
 } qiao_grouped_linear_params;
@@ -214,10 +218,10 @@ typedef struct qiao_grouped_linear_params {
 /* ---- moe_gate: the choice of experts (DeepSeekMoE, arXiv 2401.06066; DeepSeek-V3, arXiv 2412.19437, 2.1.2).
  *   s = score(logits), over all experts; c = s + bias (without bias c = s)
  *   groups > 1: a group's score is the largest c in it, or the sum of its two largest; the topk_group best
- * groups stay, c of the others becomes mask_value the k largest c are chosen, largest first; every tie goes
- * to the lower index; s and c are f32 numbers w = s of the chosen; renormalise: w / (sum w + renorm_eps);
- * then w * scale logits f32[T,E], bias [optional] f32[E] -> ids i32[T,k] (-1 in dead rows), w f32[T,k] (0 in
- * dead rows) */
+ *   groups stay, c of the others becomes mask_value
+ *   the k largest c are chosen, largest first; every tie goes to the lower index; s and c are f32 numbers
+ *   w = s of the chosen; renormalise: w / (sum w + renorm_eps); then w * scale
+ * logits f32[T,E], bias [optional] f32[E] -> ids i32[T,k] (-1 in dead rows), w f32[T,k] (0 in dead rows) */
 enum { QIAO_SCORE_SOFTMAX = 0, QIAO_SCORE_SIGMOID = 1 };
 enum { QIAO_GROUP_SCORE_MAX = 0, QIAO_GROUP_SCORE_TOP2_SUM = 1 };
 typedef struct qiao_moe_gate_params {
@@ -234,15 +238,16 @@ typedef struct qiao_moe_gate_params {
 } qiao_moe_gate_params;
 
 /* ---- moe_permute: copies each row once per chosen expert, sorted by (expert, row, choice).
- * x act[T,H], ids i32[T,k] -> xp act[T*k,H], ends i64[E] (running counts), slot i32[T,k] (where the copy
- * lies; -1 for id -1) */
+ * x act[T,H], ids i32[T,k]
+ * -> xp act[T*k,H], ends i64[E] (running counts), slot i32[T,k] (where the copy lies; -1 for id -1) */
 typedef struct qiao_moe_permute_params {
   uint32_t struct_size;
   int32_t experts;
 } qiao_moe_permute_params;
 
 /* ---- moe_combine: y[t] = sum over j = 0.. of w[t,j] * yp[slot[t,j]], in that order, then + shared[t]; slot
- * -1 adds nothing. yp act[T*k,H], slot i32[T,k], w f32[T,k], shared [optional] act[T,H] -> y act[T,H] */
+ * -1 adds nothing.
+ * yp act[T*k,H], slot i32[T,k], w f32[T,k], shared [optional] act[T,H] -> y act[T,H] */
 typedef struct qiao_moe_combine_params {
   uint32_t struct_size;
 } qiao_moe_combine_params;
@@ -254,16 +259,17 @@ typedef struct qiao_swiglu_params {
 } qiao_swiglu_params;
 
 /* ---- rope_table: cos and sin of the f32 product positions[t] * inv_freq[i], times `factor` (yarn's
- * attention factor) positions i32[T], inv_freq f32[W/2] -> cos f32[T,W/2], sin f32[T,W/2] */
+ * attention factor)
+ * positions i32[T], inv_freq f32[W/2] -> cos f32[T,W/2], sin f32[T,W/2] */
 typedef struct qiao_rope_table_params {
   uint32_t struct_size;
   float factor;
 } qiao_rope_table_params;
 
 /* ---- rope: rotates channels offset .. offset+width of the last dimension ("RoFormer", arXiv 2104.09864),
- * leaving the pairs where they lie; other channels are copied. Pairs are (2i, 2i+1) interleaved, (i,
- * i+width/2) half. inverse rotates by the negative angle. x act[T,h,D], cos f32[T,width/2], sin
- * f32[T,width/2] -> y act[T,h,D] */
+ * leaving the pairs where they lie; other channels are copied. Pairs are (2i, 2i+1) interleaved,
+ * (i, i+width/2) half. inverse rotates by the negative angle.
+ * x act[T,h,D], cos f32[T,width/2], sin f32[T,width/2] -> y act[T,h,D] */
 enum { QIAO_ROPE_INTERLEAVED = 0, QIAO_ROPE_HALF = 1 };
 typedef struct qiao_rope_params {
   uint32_t struct_size;
@@ -275,8 +281,8 @@ typedef struct qiao_rope_params {
 
 /* ---- kv_write: pool row slot[t] = row t, for each of `kinds` row kinds; slot -1 (and a dead row) writes
  * nothing. A pool is [pages, page_tokens, width] with any page and row stride; slot = page * page_tokens +
- * row within the page. rows act[T,width_i] x kinds, slot i32[T], -> pools (in place)
- * act[pages,page_tokens,width_i] x kinds */
+ * row within the page.
+ * rows act[T,width_i] x kinds, slot i32[T] -> pools (in place) act[pages,page_tokens,width_i] x kinds */
 typedef struct qiao_kv_write_params {
   uint32_t struct_size;
   int32_t kinds; /* 1..4 */
@@ -284,7 +290,8 @@ typedef struct qiao_kv_write_params {
 
 /* ---- attention_schedule: how a backend divides this step's attention, once for all layers. Opaque: its
  * bytes are what the backend's output_bytes says; a backend that says 0 gets none and its attention no
- * schedule argument. q_start i32[S+1], kv_len i32[S] -> schedule opaque u8[bytes] */
+ * schedule argument.
+ * q_start i32[S+1], kv_len i32[S] -> schedule opaque u8[bytes] */
 typedef struct qiao_attention_schedule_params {
   uint32_t struct_size;
   int32_t heads;
@@ -294,20 +301,22 @@ typedef struct qiao_attention_schedule_params {
 } qiao_attention_schedule_params;
 
 /* ---- latent_attention: MLA in its absorbed form (DeepSeek-V2, arXiv 2405.04434, 2.1.2): all heads share one
- * key, the cached latent and its rope part, and the latent is the value too. p = softmax_j(scale *
- * (q_latent[t,h] . latent[j] + q_rope[t,h] . rope[j])),  o[t,h] = sum_j p_j latent[j] One ragged batch: rows
- * q_start[s] .. q_start[s+1] are the last tokens of sequence s, so row i stands at position kv_len[s] -
- * q_start[s+1] + i and sees positions up to its own. Token j of s lies in page table[s][j / page_tokens].
+ * key, the cached latent and its rope part, and the latent is the value too.
+ *   p = softmax_j(scale * (q_latent[t,h] . latent[j] + q_rope[t,h] . rope[j])),  o[t,h] = sum_j p_j latent[j]
+ * One ragged batch: rows q_start[s] .. q_start[s+1] are the last tokens of sequence s, so row i stands at
+ * position kv_len[s] - q_start[s+1] + i and sees positions up to its own. Token j of s lies in page
+ * table[s][j / page_tokens].
  * q_latent act[T,h,L], q_rope act[T,h,R], latent pool act[pages,page_tokens,L], rope pool
- * act[pages,page_tokens,R], q_start i32[S+1], kv_len i32[S], table i32[S,P], schedule [optional] -> o
- * act[T,h,L] */
+ * act[pages,page_tokens,R], q_start i32[S+1], kv_len i32[S], table i32[S,P], schedule [optional]
+ * -> o act[T,h,L] */
 typedef struct qiao_latent_attention_params {
   uint32_t struct_size;
   float scale;
 } qiao_latent_attention_params;
 
 /* ---- gather_rows: y[i] = x[index[i]]; rows past the live ones are not touched. An index outside [0, T)
- * gives zeros. x act[T,H], index i32[n] -> y act[n,H] */
+ * gives zeros.
+ * x act[T,H], index i32[n] -> y act[n,H] */
 typedef struct qiao_gather_rows_params {
   uint32_t struct_size;
 } qiao_gather_rows_params;
@@ -317,20 +326,21 @@ typedef struct qiao_add_params {
   uint32_t struct_size;
 } qiao_add_params;
 
-/* ---- cast: y = x in another float dtype, or the same in another stride.  x f32|bf16|f16 [T,..] -> y
- * f32|bf16 [T,..] */
+/* ---- cast: y = x in another float dtype, or the same in another stride.
+ * x f32|bf16|f16 [T,..] -> y f32|bf16 [T,..] */
 typedef struct qiao_cast_params {
   uint32_t struct_size;
 } qiao_cast_params;
 
 /* ---- quantise: rows of numbers as narrow ones and scales. All divisions are f32 divisions.
- * q in f8_e4m3: per row and `block` channels, scale = max(max|x|, floor) / 448 and q = e4m3(x / scale), as
- * DeepSeek's inference code does (the last block of a row may be short). q is described with scheme
- * QIAO_SCHEME_BLOCK and block {1, block}. q in i8: per row, scale = max(max|x|, floor) / 127 and q = x /
- * scale to the nearest integer, ties to even; `block` is 0. A row that holds a NaN has scale NaN, and q of
- * what is not a number is 0, so that the row's products are NaN. q is described with scheme
- * QIAO_SCHEME_CHANNEL. With ends, rows from ends[E-1] on are dead (those of x must be QIAO_LIVE_ROUTED). x
- * act[T,..,K], ends [optional] i64[E] -> q f8_e4m3|i8[T,..,K], scale f32[T,..,ceil(K/block) or 1] */
+ *   q in f8_e4m3: per row and `block` channels, scale = max(max|x|, floor) / 448 and q = e4m3(x / scale), as
+ *   DeepSeek's inference code does (the last block of a row may be short). q is described with scheme
+ *   QIAO_SCHEME_BLOCK and block {1, block}.
+ *   q in i8: per row, scale = max(max|x|, floor) / 127 and q = x / scale to the nearest integer, ties to
+ *   even; `block` is 0. A row that holds a NaN has scale NaN, and q of what is not a number is 0, so that the
+ *   row's products are NaN. q is described with scheme QIAO_SCHEME_CHANNEL.
+ * With ends, rows from ends[E-1] on are dead (those of x must be QIAO_LIVE_ROUTED).
+ * x act[T,..,K], ends [optional] i64[E] -> q f8_e4m3|i8[T,..,K], scale f32[T,..,ceil(K/block) or 1] */
 typedef struct qiao_quantise_params {
   uint32_t struct_size;
   int32_t block;
@@ -338,7 +348,8 @@ typedef struct qiao_quantise_params {
 } qiao_quantise_params;
 
 /* ---- argmax: the index of the largest element of each row; ties to the lower; NaN is never chosen unless
- * all are (then 0). x f32[T,V] -> ids i32[T] */
+ * all are (then 0).
+ * x f32[T,V] -> ids i32[T] */
 typedef struct qiao_argmax_params {
   uint32_t struct_size;
 } qiao_argmax_params;
@@ -365,9 +376,10 @@ typedef struct qiao_moe_mlp_params {
 } qiao_moe_mlp_params;
 
 /* ---- mla_prolog: everything of MLA before the attention: queries projected into the latent space, the new
- * tokens' latent and rope key written to the cache. x act[T,H], cos f32[T,R/2], sin f32[T,R/2], slot i32[T],
- * W_q_a [optional] weight[1,Q,H], g_q [optional] f32[Q], W_q weight[1,h*(nope+R),Q or H], W_kv_a
- * weight[1,L+R,H], g_kv f32[L], W_uk weight[h,nope,L] (transposed use)
+ * tokens' latent and rope key written to the cache.
+ * x act[T,H], cos f32[T,R/2], sin f32[T,R/2], slot i32[T], W_q_a [optional] weight[1,Q,H],
+ * g_q [optional] f32[Q], W_q weight[1,h*(nope+R),Q or H], W_kv_a weight[1,L+R,H], g_kv f32[L],
+ * W_uk weight[h,nope,L] (transposed use)
  * -> q_latent act[T,h,L], q_rope act[T,h,R], latent pool (in place), rope pool (in place) */
 typedef struct qiao_mla_prolog_params {
   uint32_t struct_size;
