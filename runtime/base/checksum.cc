@@ -14,6 +14,7 @@ uint64_t Checksum(absl::Span<const std::byte> bytes) { return XXH3_64bits(bytes.
 
 Checksummer::Checksummer() : state_(std::make_unique<State>()) { Reset(); }
 Checksummer::~Checksummer() = default;
+Checksummer::Checksummer(Checksummer&&) noexcept = default;
 void Checksummer::Reset() { XXH3_64bits_reset(&state_->xxh); }
 void Checksummer::Update(absl::Span<const std::byte> bytes) {
   XXH3_64bits_update(&state_->xxh, bytes.data(), bytes.size());

@@ -21,8 +21,7 @@ class Checksummer {
  public:
   Checksummer();
   ~Checksummer();
-  Checksummer(const Checksummer&) = delete;
-  Checksummer& operator=(const Checksummer&) = delete;
+  Checksummer(Checksummer&&) noexcept;  // what is left can only be destroyed
   void Update(absl::Span<const std::byte> bytes);
   // Of all bytes since the beginning or the last Reset.
   uint64_t Digest() const;

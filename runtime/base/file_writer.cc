@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -18,14 +17,6 @@ namespace {
 
 constexpr size_t kBufferBytes = size_t{256} << 10;
 constexpr uint64_t kMaxFileBytes = std::numeric_limits<int64_t>::max();
-
-bool IsDiskFull(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
-
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 }  // namespace
 
@@ -45,18 +36,16 @@ absl::StatusOr<FileWriter> FileWriter::Create(const std::string& path) {
   writer.path_ = path;
   // A name may be left over from a process that was killed and had the same number; the next one is then
   // free.
-  for (int attempt = 0; attempt < 1000 && writer.fd_ < 0; ++attempt) {
+  for (int attempt = 0; attempt < 1000 && !writer.fd_.is_open(); ++attempt) {
     writer.temporary_ = absl::StrFormat("%s.tmp.%d.%d", path, ::getpid(), counter++);
-    writer.fd_ = ::open(writer.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (writer.fd_ < 0 && errno != EEXIST) break;
+    writer.fd_ = Fd(::open(writer.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (!writer.fd_.is_open() && errno != EEXIST) break;
   }
-  if (writer.fd_ < 0) return writer.Fail("create a temporary file beside it", errno);
+  if (!writer.fd_.is_open()) return writer.Fail("create a temporary file beside it", errno);
   // The new file keeps the permissions of the one that it replaces, where the file system lets us set them.
-  if (mode != 0) (void)::fchmod(writer.fd_, mode);
+  if (mode != 0) (void)::fchmod(writer.fd_.get(), mode);
   return writer;
 }
-
-FileWriter::FileWriter(FileWriter&& other) noexcept { *this = std::move(other); }
 
 FileWriter& FileWriter::operator=(FileWriter&& other) noexcept {
   if (this == &other) return *this;
@@ -64,7 +53,7 @@ FileWriter& FileWriter::operator=(FileWriter&& other) noexcept {
   path_ = std::move(other.path_);
   temporary_ = std::move(other.temporary_);
   buffer_ = std::move(other.buffer_);
-  fd_ = std::exchange(other.fd_, -1);
+  fd_ = std::move(other.fd_);
   position_ = other.position_;
   failure_ = std::move(other.failure_);
   return *this;
@@ -73,8 +62,8 @@ FileWriter& FileWriter::operator=(FileWriter&& other) noexcept {
 FileWriter::~FileWriter() { Abandon(); }
 
 void FileWriter::Abandon() {
-  if (fd_ < 0) return;
-  ::close(std::exchange(fd_, -1));
+  if (!fd_.is_open()) return;
+  fd_.Close();
   ::unlink(temporary_.c_str());
 }
 
@@ -84,30 +73,20 @@ absl::Status FileWriter::Fail(std::string_view doing, int error) {
         "%s: cannot %s: %s; the file needs at least %d bytes; free space there, or write elsewhere", path_,
         doing, std::strerror(error), position_);
   } else {
-    const absl::StatusCode code = error == ENOENT || error == ENOTDIR ? absl::StatusCode::kNotFound
-                                  : error == EACCES || error == EPERM || error == EROFS
-                                      ? absl::StatusCode::kPermissionDenied
-                                      : absl::StatusCode::kUnavailable;
-    failure_ = absl::Status(code, absl::StrFormat("%s: cannot %s: %s", path_, doing, std::strerror(error)));
+    failure_ =
+        absl::Status(CodeOf(error), absl::StrFormat("%s: cannot %s: %s", path_, doing, std::strerror(error)));
   }
   return failure_;
 }
 
 absl::Status FileWriter::Check() const {
   if (!failure_.ok()) return failure_;
-  if (fd_ < 0) return FailedPrecondition("%s: is already committed", path_);
+  if (!fd_.is_open()) return FailedPrecondition("%s: is already committed", path_);
   return absl::OkStatus();
 }
 
 absl::Status FileWriter::WriteAt(const char* data, size_t size, uint64_t offset) {
-  while (size > 0) {
-    const ssize_t n = ::pwrite(fd_, data, std::min(size, size_t{1} << 30), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return Fail("write", n < 0 ? errno : ENOSPC);
-    data += n;
-    size -= static_cast<size_t>(n);
-    offset += static_cast<uint64_t>(n);
-  }
+  if (const int error = WriteAllAt(fd_.get(), data, size, offset)) return Fail("write", error);
   return absl::OkStatus();
 }
 
@@ -144,24 +123,13 @@ absl::Status FileWriter::Commit() {
   QIAO_RETURN_IF_ERROR(Check());
   QIAO_RETURN_IF_ERROR(FlushBuffer());
   // A hole at the end exists only once the file has its length.
-  while (::ftruncate(fd_, static_cast<off_t>(position_)) != 0) {
-    if (errno != EINTR) return Fail("set the length", errno);
-  }
+  if (const int error = SetLength(fd_.get(), position_)) return Fail("set the length", error);
   // Without this the rename could reach the disk before the contents do, and a power cut would leave an empty
   // file.
-  while (::fsync(fd_) != 0) {
-    if (errno != EINTR) return Fail("flush to disk", errno);
-  }
+  if (const int error = Sync(fd_.get())) return Fail("flush to disk", error);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) return Fail("rename the temporary file to it", errno);
-  // close may report a late error of a network file system, but fsync has had its chance to report it before.
-  ::close(std::exchange(fd_, -1));
-  // The rename itself becomes durable with the folder. Not every file system can do that, and the file is
-  // whole in any case, so a failure here is no failure of the write.
-  const int folder = ::open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    (void)::fsync(folder);
-    ::close(folder);
-  }
+  fd_.Close();
+  SyncFolderOf(path_);
   return absl::OkStatus();
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/types/span.h"
+#include "runtime/base/file_io.h"
 #include "runtime/base/status.h"
 
 namespace qiao {
@@ -20,7 +21,7 @@ class FileWriter {
   // its target.
   static absl::StatusOr<FileWriter> Create(const std::string& path);
 
-  FileWriter(FileWriter&& other) noexcept;
+  FileWriter(FileWriter&&) = default;
   FileWriter& operator=(FileWriter&& other) noexcept;
   ~FileWriter();
 
@@ -47,7 +48,7 @@ class FileWriter {
 
   std::string path_, temporary_;
   std::string buffer_;  // the bytes just before position_
-  int fd_ = -1;
+  Fd fd_;
   uint64_t position_ = 0;
   absl::Status failure_;
 };

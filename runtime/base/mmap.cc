@@ -9,6 +9,8 @@
 #include <cstring>
 #include <utility>
 
+#include "runtime/base/file_io.h"
+
 namespace qiao {
 namespace {
 
@@ -19,20 +21,13 @@ absl::Status ErrnoStatus(const std::string& path, std::string_view doing, int er
   return absl::Status(code, absl::StrFormat("%s: cannot %s: %s", path, doing, std::strerror(error)));
 }
 
-struct Fd {
-  int fd = -1;
-  ~Fd() {
-    if (fd >= 0) ::close(fd);
-  }
-};
-
 // O_NONBLOCK so that opening a FIFO returns at once; it has no effect on the regular files that pass the
 // check.
 absl::StatusOr<uint64_t> OpenRegular(const std::string& path, Fd& out) {
-  out.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (out.fd < 0) return ErrnoStatus(path, "open", errno);
+  out = Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!out.is_open()) return ErrnoStatus(path, "open", errno);
   struct stat st;
-  if (::fstat(out.fd, &st) != 0) return ErrnoStatus(path, "stat", errno);
+  if (::fstat(out.get(), &st) != 0) return ErrnoStatus(path, "stat", errno);
   if (!S_ISREG(st.st_mode)) return InvalidArgument("%s: is not a regular file", path);
   return static_cast<uint64_t>(st.st_size);
 }
@@ -45,7 +40,7 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
   MappedFile file;
   file.path_ = path;
   if (size == 0) return file;
-  void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.fd, 0);
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (data == MAP_FAILED) return ErrnoStatus(path, "map", errno);
   file.data_ = data;
   file.size_ = size;
@@ -91,7 +86,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes
   std::string text(size, '\0');
   size_t have = 0;
   while (have < size) {
-    const ssize_t n = ::read(fd.fd, text.data() + have, size - have);
+    const ssize_t n = ::read(fd.get(), text.data() + have, size - have);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoStatus(path, "read", errno);
     if (n == 0) return DataLoss("%s: ended after %d of %d bytes while being read", path, have, size);

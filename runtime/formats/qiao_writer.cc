@@ -47,12 +47,6 @@ struct Record {
   }
 };
 
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 bool ReadAt(int fd, void* data, size_t size, uint64_t offset) {
   auto* to = static_cast<char*>(data);
   while (size > 0) {
@@ -68,50 +62,19 @@ bool ReadAt(int fd, void* data, size_t size, uint64_t offset) {
 
 }  // namespace
 
-QiaoWriter::QiaoWriter(QiaoWriter&& other) noexcept
-    : path_(std::move(other.path_)),
-      partial_(std::move(other.partial_)),
-      plan_(std::move(other.plan_)),
-      texts_(std::move(other.texts_)),
-      places_(std::move(other.places_)),
-      payload_end_(other.payload_end_),
-      journal_(other.journal_),
-      number_(other.number_),
-      fd_(std::exchange(other.fd_, -1)),
-      whole_(other.whole_),
-      next_(other.next_),
-      written_(other.written_),
-      sum_(std::move(other.sum_)) {}
-
-QiaoWriter::~QiaoWriter() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 absl::Status QiaoWriter::Fail(std::string_view doing, int error) const {
-  if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
+  if (IsDiskFull(error)) {
     return ResourceExhausted(
         "%s: cannot %s: %s; the whole file takes %d bytes. What is written stays there: the same command "
-        "goes on "
-        "with it when there is room",
+        "goes on with it when there is room",
         partial_, doing, std::strerror(error), payload_end_);
   }
-  const absl::StatusCode code = error == ENOENT || error == ENOTDIR ? absl::StatusCode::kNotFound
-                                : error == EACCES || error == EPERM || error == EROFS
-                                    ? absl::StatusCode::kPermissionDenied
-                                    : absl::StatusCode::kUnavailable;
-  return absl::Status(code, absl::StrFormat("%s: cannot %s: %s", partial_, doing, std::strerror(error)));
+  return absl::Status(CodeOf(error),
+                      absl::StrFormat("%s: cannot %s: %s", partial_, doing, std::strerror(error)));
 }
 
 absl::Status QiaoWriter::WriteAt(const void* data, size_t size, uint64_t offset) {
-  const auto* from = static_cast<const char*>(data);
-  while (size > 0) {
-    const ssize_t n = ::pwrite(fd_, from, std::min(size, size_t{1} << 30), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return Fail("write", n < 0 ? errno : ENOSPC);
-    from += n;
-    size -= static_cast<size_t>(n);
-    offset += static_cast<uint64_t>(n);
-  }
+  if (const int error = WriteAllAt(fd_.get(), data, size, offset)) return Fail("write", error);
   return absl::OkStatus();
 }
 
@@ -170,20 +133,20 @@ absl::Status QiaoWriter::Lay() {
 
 absl::Status QiaoWriter::OpenPartial() {
   for (int attempt = 0; attempt < 100; ++attempt) {
-    fd_ = ::open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (fd_ < 0) return Fail("open", errno);
+    fd_ = Fd(::open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+    if (!fd_.is_open()) return Fail("open", errno);
     struct stat mine, named;
-    if (::fstat(fd_, &mine) != 0) return Fail("stat", errno);
+    if (::fstat(fd_.get(), &mine) != 0) return Fail("stat", errno);
     if (!S_ISREG(mine.st_mode)) return InvalidArgument("%s: is not a regular file", partial_);
     // A file system without locks does without.
-    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    if (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       return FailedPrecondition("%s: another process is writing it; wait for it, or write elsewhere",
                                 partial_);
     }
     // Between opening and locking, another writer may have finished and renamed it.
     if (::stat(partial_.c_str(), &named) == 0 && named.st_ino == mine.st_ino && named.st_dev == mine.st_dev)
       return absl::OkStatus();
-    ::close(std::exchange(fd_, -1));
+    fd_.Close();
   }
   return Unavailable("%s: comes and goes while it is opened", partial_);
 }
@@ -191,9 +154,9 @@ absl::Status QiaoWriter::OpenPartial() {
 // Keeps what is there of the same plan, or starts afresh.
 absl::Status QiaoWriter::Continue(const Progress& progress) {
   struct stat st;
-  if (::fstat(fd_, &st) != 0) return Fail("stat", errno);
+  if (::fstat(fd_.get(), &st) != 0) return Fail("stat", errno);
   Prologue p{};
-  const bool has = ReadAt(fd_, &p, sizeof(p), 0) && p.checksum == p.Sum();
+  const bool has = ReadAt(fd_.get(), &p, sizeof(p), 0) && p.checksum == p.Sum();
   const bool ours = has && std::memcmp(p.magic, kPartialMagic, sizeof(p.magic)) == 0;
   const bool whole = has && std::memcmp(p.magic, kQiaoMagic, sizeof(p.magic)) == 0;
   if (st.st_size > 0 && !ours && !whole) {
@@ -209,7 +172,7 @@ absl::Status QiaoWriter::Continue(const Progress& progress) {
     uint64_t total = 0, done = 0;
     std::vector<Record> journal(places_.size());
     for (size_t i = 0; i < journal.size(); ++i) {
-      if (!ReadAt(fd_, &journal[i], sizeof(Record), journal_ + i * sizeof(Record)) ||
+      if (!ReadAt(fd_.get(), &journal[i], sizeof(Record), journal_ + i * sizeof(Record)) ||
           journal[i].check != Record::Of(i, number_, journal[i].checksum).check) {
         journal.resize(i);
       } else {
@@ -219,24 +182,24 @@ absl::Status QiaoWriter::Continue(const Progress& progress) {
     std::vector<std::byte> piece(size_t{4} << 20);
     for (; next_ < journal.size(); ++next_) {
       Place& place = places_[next_];
-      sum_->Reset();
+      sum_.Reset();
       for (uint64_t at = 0; at < place.bytes;) {
         const size_t n = std::min<uint64_t>(piece.size(), place.bytes - at);
-        if (!ReadAt(fd_, piece.data(), n, place.offset + at)) break;
-        sum_->Update(absl::MakeConstSpan(piece.data(), n));
+        if (!ReadAt(fd_.get(), piece.data(), n, place.offset + at)) break;
+        sum_.Update(absl::MakeConstSpan(piece.data(), n));
         at += n;
       }
-      if (sum_->Digest() != journal[next_].checksum) break;
+      if (sum_.Digest() != journal[next_].checksum) break;
       place.checksum = journal[next_].checksum;
       done += place.bytes;
       if (progress && !progress("reading the unfinished file", done, total))
         return Cancelled("cancelled; %s stays, and the same command goes on with it", partial_);
     }
-    sum_->Reset();
+    sum_.Reset();
     // The texts may not have reached the disk.
     return WriteTexts();
   }
-  if (::ftruncate(fd_, 0) != 0) return Fail("empty", errno);
+  if (const int error = SetLength(fd_.get(), 0)) return Fail("empty", error);
   p = {};
   std::memcpy(p.magic, kPartialMagic, sizeof(p.magic));
   p.version = kQiaoVersion;
@@ -259,7 +222,6 @@ absl::StatusOr<QiaoWriter> QiaoWriter::Create(const std::string& path, QiaoPlan 
   writer.path_ = path;
   writer.partial_ = path + ".partial";
   writer.plan_ = std::move(plan);
-  writer.sum_ = std::make_unique<Checksummer>();
   QIAO_RETURN_IF_ERROR(writer.Lay());
   const uint64_t numbers[2] = {writer.number_, Checksum(source)};
   writer.number_ = Checksum(std::string_view(reinterpret_cast<const char*>(numbers), sizeof(numbers)));
@@ -274,10 +236,10 @@ absl::StatusOr<QiaoWriter> QiaoWriter::Create(const std::string& path, QiaoPlan 
 absl::Status QiaoWriter::Complete() {
   do {
     Place& place = places_[next_];
-    place.checksum = sum_->Digest();
+    place.checksum = sum_.Digest();
     const Record record = Record::Of(next_, number_, place.checksum);
     QIAO_RETURN_IF_ERROR(WriteAt(&record, sizeof(record), journal_ + next_ * sizeof(Record)));
-    sum_->Reset();
+    sum_.Reset();
     written_ = 0;
     ++next_;
   } while (next_ < places_.size() && places_[next_].bytes == 0);
@@ -291,7 +253,7 @@ absl::Status QiaoWriter::Write(absl::Span<const std::byte> bytes) {
     const Place& place = places_[next_];
     const auto part = bytes.subspan(0, place.bytes - written_);
     QIAO_RETURN_IF_ERROR(WriteAt(part.data(), part.size(), place.offset + written_));
-    sum_->Update(part);
+    sum_.Update(part);
     written_ += part.size();
     bytes.remove_prefix(part.size());
     if (written_ == place.bytes) QIAO_RETURN_IF_ERROR(Complete());
@@ -322,17 +284,11 @@ std::string QiaoWriter::Header() const {
 }
 
 absl::Status QiaoWriter::Commit() {
-  if (fd_ < 0) return FailedPrecondition("%s: is already committed", path_);
+  if (!fd_.is_open()) return FailedPrecondition("%s: is already committed", path_);
   if (next_ < places_.size()) {
     return FailedPrecondition("%s: tensor \"%s\": %d of its bytes were not written", path_,
                               plan_.tensors[next_].name, places_[next_].bytes - written_);
   }
-  auto sync = [&]() -> absl::Status {
-    while (::fsync(fd_) != 0) {
-      if (errno != EINTR) return Fail("flush to disk", errno);
-    }
-    return absl::OkStatus();
-  };
   if (!whole_) {
     const std::string header = Header();
     if (header.size() > kMaxQiaoHeaderBytes) {
@@ -341,11 +297,9 @@ absl::Status QiaoWriter::Commit() {
     }
     QIAO_RETURN_IF_ERROR(WriteAt(header.data(), header.size(), payload_end_));
     // What takes long comes before the journal is given up.
-    QIAO_RETURN_IF_ERROR(sync());
+    if (const int error = Sync(fd_.get())) return Fail("flush to disk", error);
     const uint64_t file_bytes = payload_end_ + header.size();
-    while (::ftruncate(fd_, static_cast<off_t>(file_bytes)) != 0) {
-      if (errno != EINTR) return Fail("set the length", errno);
-    }
+    if (const int error = SetLength(fd_.get(), file_bytes)) return Fail("set the length", error);
     Prologue p{};
     std::memcpy(p.magic, kQiaoMagic, sizeof(p.magic));
     p.version = kQiaoVersion;
@@ -357,15 +311,10 @@ absl::Status QiaoWriter::Commit() {
     p.Seal();
     QIAO_RETURN_IF_ERROR(WriteAt(&p, sizeof(p), 0));
   }
-  QIAO_RETURN_IF_ERROR(sync());
+  if (const int error = Sync(fd_.get())) return Fail("flush to disk", error);
   if (::rename(partial_.c_str(), path_.c_str()) != 0) return Fail("rename", errno);
-  ::close(std::exchange(fd_, -1));
-  // The rename becomes durable with the folder; the file is whole in any case.
-  const int folder = ::open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    (void)::fsync(folder);
-    ::close(folder);
-  }
+  fd_.Close();
+  SyncFolderOf(path_);
   return absl::OkStatus();
 }
 

@@ -18,13 +18,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/types/span.h"
 #include "runtime/base/checksum.h"
+#include "runtime/base/file_io.h"
 #include "runtime/base/progress.h"
 #include "runtime/base/status.h"
 #include "runtime/formats/safetensors_writer.h"
@@ -50,9 +50,7 @@ class QiaoWriter {
   // an unfinished file that are read again.
   static absl::StatusOr<QiaoWriter> Create(const std::string& path, QiaoPlan plan, std::string_view source,
                                            const Progress& progress = nullptr);
-  QiaoWriter(QiaoWriter&& other) noexcept;
-  QiaoWriter& operator=(QiaoWriter&&) = delete;
-  ~QiaoWriter();
+  QiaoWriter(QiaoWriter&&) = default;
 
   // The tensor whose bytes are to be given next; the number of tensors when all are there. Above 0 at the
   // beginning where an unfinished file was continued.
@@ -84,11 +82,11 @@ class QiaoWriter {
   std::vector<Place> texts_, places_;
   uint64_t payload_end_ = 0, journal_ = 0;  // where they are
   uint64_t number_ = 0;
-  int fd_ = -1;
+  Fd fd_;
   bool whole_ = false;  // what was found was complete, and only its name is missing
   size_t next_ = 0;
   uint64_t written_ = 0;  // of tensor next_
-  std::unique_ptr<Checksummer> sum_;
+  Checksummer sum_;
 };
 
 }  // namespace qiao::formats
