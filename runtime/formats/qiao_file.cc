@@ -12,16 +12,10 @@
 #include "runtime/base/checked.h"
 #include "runtime/base/checksum.h"
 #include "runtime/base/threads.h"
+#include "runtime/formats/qiao_prologue.h"
 
 namespace qiao::formats {
 namespace {
-
-struct Prologue {
-  char magic[8];
-  uint32_t version, zero;
-  uint64_t header_offset, header_bytes, header_checksum, file_bytes, number, checksum;
-};
-static_assert(sizeof(Prologue) == kQiaoPrologueBytes);
 
 // Where a text or tensor lies, for the rules that hold over all of them.
 struct Extent {
@@ -72,15 +66,15 @@ absl::StatusOr<uint64_t> SetShape(const fb::Tensor& tensor, TensorView& view, co
   return static_cast<uint64_t>(*size_bits / 8);
 }
 
-absl::StatusOr<Prologue> ReadPrologue(absl::Span<const std::byte> bytes, std::string_view path) {
-  Prologue p;
+absl::StatusOr<QiaoPrologue> ReadPrologue(absl::Span<const std::byte> bytes, std::string_view path) {
+  QiaoPrologue p;
   if (bytes.size() < sizeof(p)) {
     return InvalidArgument("%s: is %d bytes, and a .qiao file begins with %d", path, bytes.size(), sizeof(p));
   }
   std::memcpy(&p, bytes.data(), sizeof(p));
   if (std::memcmp(p.magic, kQiaoMagic, sizeof(kQiaoMagic)) != 0)
     return InvalidArgument("%s: is not a .qiao file: it begins otherwise", path);
-  if (Checksum(bytes.subspan(0, offsetof(Prologue, checksum))) != p.checksum) {
+  if (p.checksum != p.Sum()) {
     return DataLoss("%s: its first 64 bytes are damaged (their checksum differs); copy or convert it again",
                     path);
   }
@@ -242,7 +236,7 @@ absl::Status QiaoFile::Parser::Extents() {
 }
 
 absl::Status QiaoFile::ReadHeader() {
-  QIAO_ASSIGN_OR_RETURN(const Prologue p, ReadPrologue(bytes_, path_));
+  QIAO_ASSIGN_OR_RETURN(const QiaoPrologue p, ReadPrologue(bytes_, path_));
   header_ = std::make_unique<std::byte[]>(p.header_bytes);
   std::memcpy(header_.get(), bytes_.data() + p.header_offset, p.header_bytes);
   if (Checksum(absl::MakeConstSpan(header_.get(), p.header_bytes)) != p.header_checksum)

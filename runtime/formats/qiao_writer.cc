@@ -14,6 +14,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "runtime/base/checked.h"
 #include "runtime/formats/qiao_file.h"
+#include "runtime/formats/qiao_prologue.h"
 
 namespace qiao::formats {
 namespace {
@@ -25,18 +26,6 @@ constexpr uint64_t kPage = 4096, kLarge = uint64_t{64} << 10;
 // The journal's distance from the payload; the header, which Commit writes before the journal goes, fits
 // between.
 constexpr uint64_t kJournalDistance = kMaxQiaoHeaderBytes;
-
-struct Prologue {
-  char magic[8];
-  uint32_t version, zero;
-  uint64_t header_offset, header_bytes, header_checksum, file_bytes, number, checksum;
-
-  void Seal() { checksum = Sum(); }
-  uint64_t Sum() const {
-    return Checksum(std::string_view(reinterpret_cast<const char*>(this), offsetof(Prologue, checksum)));
-  }
-};
-static_assert(sizeof(Prologue) == kQiaoPrologueBytes);
 
 // One a tensor, zero until it is complete.
 struct Record {
@@ -155,7 +144,7 @@ absl::Status QiaoWriter::OpenPartial() {
 absl::Status QiaoWriter::Continue(const Progress& progress) {
   struct stat st;
   if (::fstat(fd_.get(), &st) != 0) return Fail("stat", errno);
-  Prologue p{};
+  QiaoPrologue p{};
   const bool has = ReadAt(fd_.get(), &p, sizeof(p), 0) && p.checksum == p.Sum();
   const bool ours = has && std::memcmp(p.magic, kPartialMagic, sizeof(p.magic)) == 0;
   const bool whole = has && std::memcmp(p.magic, kQiaoMagic, sizeof(p.magic)) == 0;
@@ -300,7 +289,7 @@ absl::Status QiaoWriter::Commit() {
     if (const int error = Sync(fd_.get())) return Fail("flush to disk", error);
     const uint64_t file_bytes = payload_end_ + header.size();
     if (const int error = SetLength(fd_.get(), file_bytes)) return Fail("set the length", error);
-    Prologue p{};
+    QiaoPrologue p{};
     std::memcpy(p.magic, kQiaoMagic, sizeof(p.magic));
     p.version = kQiaoVersion;
     p.header_offset = payload_end_;
