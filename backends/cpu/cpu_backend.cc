@@ -20,7 +20,6 @@
 #include <utility>
 #include <vector>
 
-#include "backends/cpu/i8_weights.h"
 #include "backends/cpu/machine.h"
 #include "backends/cpu/weights.h"
 #include "kernels/cpu/kernel.h"
@@ -235,18 +234,14 @@ class CpuDevice : public HostDevice {
     return Ok();
   }
 
-  // A library multiplies weights as the files hold them, and so do tiles. INT8 weights that meet rows as they are
-  // (kv_b_proj, absorbed) are stored in the rows' dtype.
+  // A library multiplies weights as the files hold them, and so do tiles.
   Status ChooseWeight(const qiao_weight_request& request, qiao_weight_choice& choice) override {
-    if (request.piece_count == 0) return InvalidArgument("weight_choose: a weight without pieces");
-    if (UseOfI8(request) != I8Use::kNone) return ChooseI8Weight(request, choice);
     const bool pack = !library_ && isa_ != Isa::kAmx;
     return cpu_backend::ChooseWeight(request, pack, alignment(), choice);
   }
 
   Status StoreWeight(Stream&, const qiao_weight_request& request, const qiao_weight_choice& choice,
                      void* dst) override {
-    if (UseOfI8(request) == I8Use::kAsNumbers) return StoreI8AsNumbers(request, choice, dst);
     return cpu_backend::StoreWeight(request, choice, isa_, pool_, dst);
   }
 

@@ -46,6 +46,42 @@ Described Describe(const qiao_weight_request& request) {
   return d;
 }
 
+bool IsI8(const qiao_weight_request& request) { return request.piece[0].dtype == QIAO_I8; }
+
+// Where rows are INT8 too, they are multiplied as integers. Where they come as they are (kv_b_proj, absorbed),
+// the weight is stored in their dtype with the scales multiplied in, which the host does.
+Status ChooseI8(const qiao_weight_request& request, qiao_weight_choice& choice) {
+  for (uint32_t i = 0; i < request.piece_count; ++i) {
+    const qiao_piece& piece = request.piece[i];
+    if (piece.dtype != QIAO_I8 || piece.scheme != QIAO_SCHEME_CHANNEL) {
+      return Unimplemented(
+          OpName(request.op) +
+          Format(": piece %u is not i8 with a scale for each row, as INT8 weights of this device are", i));
+    }
+  }
+  choice.activation = request.activation;
+  if (request.activation == QIAO_I8) {
+    choice.dtype = QIAO_I8;
+    choice.scheme = QIAO_SCHEME_CHANNEL;
+    choice.layout = QIAO_LAYOUT_PIECES;
+    choice.bytes = 0;
+    choice.error = 0;
+    std::snprintf(choice.why, sizeof choice.why, "as it lies in the file: multiplied as integers");
+    return Ok();
+  }
+  if (request.activation != QIAO_F32 && request.activation != QIAO_BF16)
+    return Unimplemented(OpName(request.op) + ": INT8 weights meet rows of i8, f32 and bf16");
+  const bool narrow = request.activation == QIAO_BF16;
+  choice.dtype = request.activation;
+  choice.scheme = QIAO_SCHEME_NONE;
+  choice.layout = QIAO_LAYOUT_STRIDED;
+  choice.bytes = static_cast<uint64_t>(request.groups * request.rows * request.cols) * (narrow ? 2 : 4);
+  choice.error = narrow ? 1.0 / 256 : 1.0 / (1 << 24);  // half a unit in the last place
+  std::snprintf(choice.why, sizeof choice.why, "stored as %s, because its rows are not quantised",
+                narrow ? "bf16" : "f32");
+  return Ok();
+}
+
 bool MultipliesWeight(uint32_t op) {
   return op == QIAO_OP_LINEAR || op == QIAO_OP_GROUPED_LINEAR || op == QIAO_OP_MLP || op == QIAO_OP_MOE_MLP;
 }
@@ -55,6 +91,7 @@ bool MultipliesWeight(uint32_t op) {
 Status ChooseWeight(const qiao_weight_request& request, bool pack, uint64_t alignment,
                     qiao_weight_choice& choice) {
   if (request.piece_count == 0) return InvalidArgument("weight_choose: a weight without pieces");
+  if (IsI8(request)) return ChooseI8(request, choice);
   const qiao_piece& first = request.piece[0];
   std::string why;
   if (!kernels::cpu::SupportsWeight(first.dtype, first.scheme, QIAO_LAYOUT_PIECES, first.block, &why)) {
@@ -94,6 +131,8 @@ Status ChooseWeight(const qiao_weight_request& request, bool pack, uint64_t alig
 
 Status StoreWeight(const qiao_weight_request& request, const qiao_weight_choice& choice,
                    kernels::cpu::Isa isa, ThreadPool& pool, void* to) {
+  if (IsI8(request) && request.activation != QIAO_I8)
+    return Unimplemented("weight_store: a plain matrix, which the host writes");
   const Described d = Describe(request);
   const kernels::cpu::PackedHeader header =
       kernels::cpu::LayOutPacked(d.tensor, d.view, d.transposed, d.sections);

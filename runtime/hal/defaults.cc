@@ -186,7 +186,7 @@ absl::StatusOr<qiao_weight_choice> Device::ChooseWeight(const qiao_weight_reques
     choice.block[0] = first.block[0];
     choice.block[1] = first.block[1];
     choice.layout = QIAO_LAYOUT_PIECES;
-    absl::SNPrintF(choice.why, sizeof(choice.why), "stays in the files");
+    absl::SNPrintF(choice.why, sizeof(choice.why), "as it lies in the files");
     return choice;
   }
   choice.dtype = ExactDType(request);
@@ -233,7 +233,8 @@ absl::Status Device::StorePieces(Stream& stream, const qiao_weight_request& requ
   for (uint32_t i = 0; i < request.piece_count; ++i) {
     const qiao_piece& p = request.piece[i];
     const bool same = p.dtype == choice.dtype && !HasScheme(p);
-    if (!same && !(choice.dtype == QIAO_F32 && CanDequantise(p.dtype))) {
+    const bool number = choice.dtype == QIAO_F32 || choice.dtype == QIAO_BF16;
+    if (!same && !(number && CanDequantise(p.dtype))) {
       return Unimplemented(
           "device %s: the runtime cannot store a %s piece as %s; the plugin's weight_store must", name_,
           DTypeName(p.dtype), DTypeName(choice.dtype));
@@ -243,6 +244,7 @@ absl::Status Device::StorePieces(Stream& stream, const qiao_weight_request& requ
   const uint64_t row_bytes = static_cast<uint64_t>(request.cols) * size;
   const auto chunk_rows = static_cast<int64_t>(std::max<uint64_t>(1, kChunkBytes / row_bytes));
   std::vector<std::byte> chunk;
+  std::vector<float> numbers(choice.dtype == QIAO_BF16 ? static_cast<size_t>(request.cols) : 0);
   auto* to = static_cast<std::byte*>(dst);
   for (uint32_t i = 0; i < request.piece_count; ++i) {
     const qiao_piece& p = request.piece[i];
@@ -264,6 +266,9 @@ absl::Status Device::StorePieces(Stream& stream, const qiao_weight_request& requ
           const auto* from =
               static_cast<const std::byte*>(p.data) + static_cast<size_t>((r0 + r) * p.ld) * size;
           std::memcpy(row, from, row_bytes);
+        } else if (choice.dtype == QIAO_BF16) {
+          DequantiseRow(p, r0 + r, numbers.data());
+          std::transform(numbers.begin(), numbers.end(), reinterpret_cast<uint16_t*>(row), FloatToBf16);
         } else {
           DequantiseRow(p, r0 + r, reinterpret_cast<float*>(row));
         }

@@ -152,8 +152,9 @@ class Device : public std::enable_shared_from_this<Device> {
 
   // A plugin without weight_choose: PIECES on unified devices; elsewhere row-major matrices of the pieces'
   // dtype, or of f32 where pieces are block-scaled or of different dtypes, so that nothing is lost. What is
-  // STRIDED and has no scheme the HAL stores itself where the plugin has no weight_store. StoreWeight returns
-  // when `dst` is written.
+  // STRIDED and has no scheme the HAL stores itself where the plugin's weight_store is UNIMPLEMENTED: in the
+  // pieces' dtype, in f32, or in bf16, rounded to nearest, ties to even. StoreWeight returns when `dst` is
+  // written.
   absl::StatusOr<qiao_weight_choice> ChooseWeight(const qiao_weight_request& request) const;
   absl::Status StoreWeight(Stream& stream, const qiao_weight_request& request,
                            const qiao_weight_choice& choice, void* dst) const;

@@ -200,6 +200,49 @@ TEST(DefaultWeights, MixedDTypesLoseNothing) {
   EXPECT_THAT(got, testing::ElementsAre(1.5f, -2.0f, 0.1f, 3.0f, 0.25f, 65504.0f, 0.5f, -57344.0f));
 }
 
+// A plugin that wants bf16 leaves the storing to the runtime: the scale is multiplied in f32, and the product
+// rounded once.
+TEST(DefaultWeights, StridedBf16IsRoundedOnce) {
+  auto reference = OpenDevice("reference");
+  static qiao_backend table;
+  table = reference->backend().table();
+  table.weight_choose = [](qiao_device*, const qiao_weight_request* request, qiao_weight_choice* choice,
+                           qiao_error*) -> int32_t {
+    choice->dtype = QIAO_BF16;
+    choice->layout = QIAO_LAYOUT_STRIDED;
+    choice->bytes = static_cast<uint64_t>(request->groups * request->rows * request->cols) * 2;
+    return QIAO_OK;
+  };
+  auto backend = Backend::FromTable(&table);
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  auto device = Device::Open(*backend, 0, {});
+  ASSERT_TRUE(device.ok()) << device.status();
+
+  const int8_t i8[] = {127, -127, 3, 1, 0, -77};
+  const float scales[] = {9.0f, 0.0123f, 1.7f};  // row 0 of the file is not in the piece
+  const uint16_t bf16[] = {FloatToBf16(1.5f), FloatToBf16(-2.0f), FloatToBf16(0.1f)};
+  const float f32[] = {1.00390625f, 1.01171875f, -0.1f};  // the first two lie between two bf16
+  Weight weight;
+  weight.pieces = {Piece(QIAO_I8, i8, 2, 3, 3), Piece(QIAO_BF16, bf16, 1, 3, 3),
+                   Piece(QIAO_F32, f32, 1, 3, 3)};
+  weight.pieces[0].scheme = QIAO_SCHEME_CHANNEL;
+  weight.pieces[0].scale = scales;
+  weight.pieces[0].row0 = 1;
+  weight.Finish(1, 4, 3);
+  qiao_weight_choice choice{};
+  const std::vector<char> back = Store(**device, weight, &choice);
+  std::vector<uint16_t> got(12);
+  ASSERT_EQ(back.size(), 24u);
+  std::memcpy(got.data(), back.data(), back.size());
+  std::vector<uint16_t> expected;
+  for (int i = 0; i < 6; ++i) expected.push_back(FloatToBf16(static_cast<float>(i8[i]) * scales[1 + i / 3]));
+  expected.insert(expected.end(), bf16, bf16 + 3);
+  for (const float v : f32) expected.push_back(FloatToBf16(v));
+  EXPECT_EQ(got, expected);
+  EXPECT_EQ(Bf16ToFloat(got[9]), 1.0f);  // ties to even
+  EXPECT_EQ(Bf16ToFloat(got[10]), 1.015625f);
+}
+
 // More than one chunk, so that the staging memory is used again.
 TEST(DefaultWeights, LargeWeightsGoInChunks) {
   constexpr int64_t kRows = 700, kCols = 4096;
