@@ -257,11 +257,19 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
   return Guarded([&]() -> Result<std::unique_ptr<Engine>> {
     auto impl = std::make_unique<Impl>();
     impl->log = options.log;
+    // What is wrong with the options is said before anything large is read.
     engine::OpenOptions open;
     open.progress = options.progress;
     absl::StatusOr<formats::Verify> verify = formats::ParseVerify(options.verify);
     if (!verify.ok()) return Public(verify.status());
     open.verify = *verify;
+    engine::RunnerOptions runner;
+    absl::StatusOr<program::Numerics> numerics = engine::ParseNumerics(options.numerics);
+    if (!numerics.ok()) return Public(numerics.status());
+    runner.numerics = *numerics;
+    absl::StatusOr<engine::LoadMode> load = engine::ParseLoadMode(options.load);
+    if (!load.ok()) return Public(load.status());
+    runner.load = *load;
     absl::StatusOr<std::unique_ptr<engine::ModelFolder>> folder =
         engine::OpenModelFolder(options.model, open);
     if (!folder.ok()) return Public(folder.status());
@@ -278,7 +286,6 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
                     absl::StrFormat("config.json: %s is not known to Qiao and was ignored", key));
       }
     }
-    engine::RunnerOptions runner;
     runner.backend = options.backend;
     runner.allow_fallback = options.allow_fallback;
     runner.fallback = options.fallback;
@@ -290,12 +297,6 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     runner.device.hooks = Hooks(options);
     runner.fallback_device = runner.device;
     runner.device.options.insert(options.backend_options.begin(), options.backend_options.end());
-    absl::StatusOr<program::Numerics> numerics = engine::ParseNumerics(options.numerics);
-    if (!numerics.ok()) return Public(numerics.status());
-    runner.numerics = *numerics;
-    absl::StatusOr<engine::LoadMode> load = engine::ParseLoadMode(options.load);
-    if (!load.ok()) return Public(load.status());
-    runner.load = *load;
     impl->source = std::make_unique<program::CheckpointSource>(*impl->folder->checkpoint);
     absl::StatusOr<std::unique_ptr<engine::Runner>> planned =
         engine::Runner::Plan(*impl->folder->model, *impl->source, std::move(runner));

@@ -192,6 +192,17 @@ TEST(Engine, LoadingFailsCleanlyOutsideItsBudgetAndWhenCancelled) {
   EXPECT_EQ(Engine::Load(options).status().code(), Code::kInvalidArgument);
 }
 
+// Not after the model's checksums have been compared.
+TEST(Engine, UnknownOptionsAreRefusedBeforeTheModelIsOpened) {
+  for (std::string EngineOptions::*option :
+       {&EngineOptions::numerics, &EngineOptions::load, &EngineOptions::verify}) {
+    EngineOptions options = Demo();
+    options.model = "/nonexistent";
+    options.*option = "f12";
+    EXPECT_EQ(Engine::Load(options).status().code(), Code::kInvalidArgument);
+  }
+}
+
 // Every allocation of host memory by the devices goes through the hooks and is given back; refusing any of
 // them is an error and no more.
 TEST(Engine, AllocatorHooksSeeEverythingAndMayRefuse) {
