@@ -1,7 +1,6 @@
 // What the runtime does where a plugin has no entry of its own: weights as row-major matrices or as they lie
 // in the files, caches with one kind after the other.
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstring>
 #include <optional>
@@ -10,6 +9,7 @@
 #include "runtime/base/checked.h"
 #include "runtime/base/dtype.h"
 #include "runtime/base/floats.h"
+#include "runtime/base/to_floats.h"
 #include "runtime/hal/device.h"
 #include "runtime/hal/device_state.h"
 
@@ -82,56 +82,11 @@ std::optional<uint64_t> MatrixBytes(const qiao_weight_request& request, uint32_t
   return bytes;
 }
 
-// ---- rows as f32 ----
-
-template <float (*Convert)(uint8_t)>
-const std::array<float, 256>& Table() {
-  static const std::array<float, 256> table = [] {
-    std::array<float, 256> t;
-    for (int i = 0; i < 256; ++i) t[static_cast<size_t>(i)] = Convert(static_cast<uint8_t>(i));
-    return t;
-  }();
-  return table;
-}
-
-template <typename T, typename Convert>
-void ConvertRow(const std::byte* from, int64_t n, float* to, Convert convert) {
-  for (int64_t i = 0; i < n; ++i) {
-    T bits;  // rows promise their dtype's alignment only where the file keeps it
-    std::memcpy(&bits, from + static_cast<size_t>(i) * sizeof(T), sizeof(T));
-    to[i] = convert(bits);
-  }
-}
-
-bool CanDequantise(uint32_t dtype) {
-  return dtype == QIAO_F32 || dtype == QIAO_BF16 || dtype == QIAO_F16 || dtype == QIAO_F8E4M3 ||
-         dtype == QIAO_F8E5M2 || dtype == QIAO_I8;
-}
-
 // Row r of a piece, times its scales. One product per element, so the result is the f32 nearest to it.
 void DequantiseRow(const qiao_piece& p, int64_t r, float* to) {
-  const size_t size = SizeOf(static_cast<DType>(p.dtype));
-  const auto* from = static_cast<const std::byte*>(p.data) + static_cast<size_t>(r * p.ld) * size;
-  switch (p.dtype) {
-    case QIAO_F32:
-      std::memcpy(to, from, static_cast<size_t>(p.cols) * sizeof(float));
-      break;
-    case QIAO_BF16:
-      ConvertRow<uint16_t>(from, p.cols, to, Bf16ToFloat);
-      break;
-    case QIAO_F16:
-      ConvertRow<uint16_t>(from, p.cols, to, F16ToFloat);
-      break;
-    case QIAO_F8E4M3:
-      ConvertRow<uint8_t>(from, p.cols, to, [&t = Table<F8E4M3ToFloat>()](uint8_t v) { return t[v]; });
-      break;
-    case QIAO_F8E5M2:
-      ConvertRow<uint8_t>(from, p.cols, to, [&t = Table<F8E5M2ToFloat>()](uint8_t v) { return t[v]; });
-      break;
-    case QIAO_I8:
-      ConvertRow<int8_t>(from, p.cols, to, [](int8_t v) { return static_cast<float>(v); });
-      break;
-  }
+  const auto dtype = static_cast<DType>(p.dtype);
+  const auto* from = static_cast<const std::byte*>(p.data) + static_cast<size_t>(r * p.ld) * SizeOf(dtype);
+  ToFloats(dtype, from, p.cols, to);
   if (!HasScheme(p)) return;
   if (p.scheme == QIAO_SCHEME_CHANNEL) {
     for (int64_t c = 0; c < p.cols; ++c) to[c] *= p.scale[p.row0 + r];
@@ -234,7 +189,7 @@ absl::Status Device::StorePieces(Stream& stream, const qiao_weight_request& requ
     const qiao_piece& p = request.piece[i];
     const bool same = p.dtype == choice.dtype && !HasScheme(p);
     const bool number = choice.dtype == QIAO_F32 || choice.dtype == QIAO_BF16;
-    if (!same && !(number && CanDequantise(p.dtype))) {
+    if (!same && !(number && HasFloats(static_cast<DType>(p.dtype)))) {
       return Unimplemented(
           "device %s: the runtime cannot store a %s piece as %s; the plugin's weight_store must", name_,
           DTypeName(p.dtype), DTypeName(choice.dtype));

@@ -1,10 +1,9 @@
 #include "runtime/program/parameters.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "runtime/base/checked.h"
-#include "runtime/base/floats.h"
+#include "runtime/base/to_floats.h"
 
 namespace qiao::program {
 namespace {
@@ -16,22 +15,15 @@ absl::Status Missing(const TensorSource& source, std::string_view tensor) {
       source.where(), tensor);
 }
 
-float ToFloat(DType dtype, const std::byte* p) {
-  switch (dtype) {
-    case DType::kF32: {
-      float v;
-      std::memcpy(&v, p, 4);
-      return v;
-    }
-    case DType::kF16:
-    case DType::kBF16: {
-      uint16_t v;
-      std::memcpy(&v, p, 2);
-      return dtype == DType::kF16 ? F16ToFloat(v) : Bf16ToFloat(v);
-    }
-    default:
-      return 0;
-  }
+bool IsPlainFloat(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
+// All elements of a tensor whose dtype IsPlainFloat.
+std::vector<float> Floats(const HostTensor& tensor) {
+  std::vector<float> values(static_cast<size_t>(tensor.shape.elements()));
+  ToFloats(tensor.dtype, tensor.data, tensor.shape.elements(), values.data());
+  return values;
 }
 
 }  // namespace
@@ -68,8 +60,7 @@ absl::StatusOr<qiao_piece> Parameters::Resolve(const Slice& slice) {
   piece.ld = slice.cols;
   piece.row0 = slice.row0;
   piece.group = slice.group;
-  if (found->dtype == DType::kF32 || found->dtype == DType::kF16 || found->dtype == DType::kBF16)
-    return piece;
+  if (IsPlainFloat(found->dtype)) return piece;
   if (found->dtype == DType::kF8E4M3 || found->dtype == DType::kF8E5M2) {
     QIAO_RETURN_IF_ERROR(ResolveBlockScales(slice, piece));
   } else if (found->dtype == DType::kI8) {
@@ -121,19 +112,15 @@ absl::Status Parameters::ResolveBlockScales(const Slice& slice, qiao_piece& piec
 
 absl::Status Parameters::ResolveChannelScales(const Slice& slice, qiao_piece& piece) {
   QIAO_ASSIGN_OR_RETURN(const HostTensor scale, FindScale(slice, piece));
-  const bool number = scale.dtype == DType::kF32 || scale.dtype == DType::kBF16 || scale.dtype == DType::kF16;
-  if (!number || (scale.shape != Shape{slice.rows, 1} && scale.shape != Shape{slice.rows})) {
+  if (!IsPlainFloat(scale.dtype) ||
+      (scale.shape != Shape{slice.rows, 1} && scale.shape != Shape{slice.rows})) {
     return InvalidArgument("%s: tensor \"%s\" is %s%s, but the rows of a %s weight need f32, bf16 or f16%s",
                            source_.where(), slice.tensor + quantisation_.scale_suffix, Name(scale.dtype),
                            scale.shape.ToString(), Shape{slice.rows, slice.cols}.ToString(),
                            Shape{slice.rows, 1}.ToString());
   }
   std::vector<float>& scales = channel_scales_[slice.tensor];
-  if (scales.empty()) {
-    scales.resize(static_cast<size_t>(slice.rows));
-    for (size_t i = 0; i < scales.size(); ++i)
-      scales[i] = ToFloat(scale.dtype, scale.data + i * SizeOf(scale.dtype));
-  }
+  if (scales.empty()) scales = Floats(scale);
   piece.scheme = QIAO_SCHEME_CHANNEL;
   piece.scale = scales.data();
   return absl::OkStatus();
@@ -197,16 +184,13 @@ absl::StatusOr<int32_t> Parameters::AddVector(std::string_view name, int64_t siz
     return InvalidArgument("%s: tensor \"%s\" has shape %s, but config.json makes it [%d]", source_.where(),
                            name, found->shape.ToString(), size);
   }
-  if (found->dtype != DType::kF32 && found->dtype != DType::kF16 && found->dtype != DType::kBF16) {
+  if (!IsPlainFloat(found->dtype)) {
     return InvalidArgument("%s: tensor \"%s\" is %s; f32, f16 or bf16 was expected", source_.where(), name,
                            Name(found->dtype));
   }
   Vector vector;
   vector.name = name;
-  vector.values.resize(static_cast<size_t>(size));
-  for (size_t i = 0; i < vector.values.size(); ++i) {
-    vector.values[i] = ToFloat(found->dtype, found->data + i * SizeOf(found->dtype));
-  }
+  vector.values = Floats(*found);
   const auto index = static_cast<int32_t>(vectors_.size());
   vectors_.push_back(std::move(vector));
   vector_by_name_.emplace(name, index);

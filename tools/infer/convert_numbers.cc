@@ -1,7 +1,6 @@
 #include "tools/infer/convert_numbers.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -10,27 +9,10 @@
 
 #include "runtime/base/checked.h"
 #include "runtime/base/floats.h"
+#include "runtime/base/to_floats.h"
 
 namespace qiao::tools {
 namespace {
-
-const std::array<float, 256>& F8Table() {
-  static const std::array<float, 256> table = [] {
-    std::array<float, 256> t;
-    for (size_t i = 0; i < t.size(); ++i) t[i] = F8E4M3ToFloat(static_cast<uint8_t>(i));
-    return t;
-  }();
-  return table;
-}
-
-template <typename T, typename F>
-void Each(const std::byte* from, int64_t count, float* out, F&& convert) {
-  for (int64_t i = 0; i < count; ++i) {
-    T v;
-    std::memcpy(&v, from + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
-    out[i] = convert(v);
-  }
-}
 
 float ScaleAt(const SourceMatrix& m, int64_t row, int64_t col) {
   float scale;
@@ -51,28 +33,8 @@ float Largest(const float* values, int64_t count) {
 }  // namespace
 
 void ReadRow(const SourceMatrix& m, int64_t row, int64_t col, int64_t count, float* out) {
-  const auto size = static_cast<int64_t>(SizeOf(m.dtype));
-  const std::byte* from = m.data + (row * m.cols + col) * size;
-  switch (m.dtype) {
-    case DType::kF32:
-      std::memcpy(out, from, static_cast<size_t>(count) * sizeof(float));
-      break;
-    case DType::kF16:
-      Each<uint16_t>(from, count, out, F16ToFloat);
-      break;
-    case DType::kBF16:
-      Each<uint16_t>(from, count, out, Bf16ToFloat);
-      break;
-    case DType::kF8E4M3:
-      Each<uint8_t>(from, count, out, [&table = F8Table()](uint8_t v) { return table[v]; });
-      break;
-    case DType::kI8:
-      Each<int8_t>(from, count, out, [](int8_t v) { return static_cast<float>(v); });
-      break;
-    default:
-      std::fill_n(out, count, 0.0f);  // the plan admits no other
-      break;
-  }
+  const std::byte* from = m.data + (row * m.cols + col) * static_cast<int64_t>(SizeOf(m.dtype));
+  if (!ToFloats(m.dtype, from, count, out)) std::fill_n(out, count, 0.0f);  // the plan admits no other
   if (m.scale == nullptr) return;
   for (int64_t c = 0; c < count;) {
     const int64_t end = std::min(count, c + m.block[1] - (col + c) % m.block[1]);
