@@ -39,8 +39,7 @@ absl::Status CheckName(std::string_view name, std::string_view path, std::string
 
 // The bytes that shape and dtype make; fills in both.
 absl::StatusOr<uint64_t> SetShape(const fb::Tensor& tensor, TensorView& view, const std::string& where) {
-  const int bits = SafetensorsBits(view.dtype_name);
-  if (bits == 0)
+  if (SafetensorsBits(view.dtype_name) == 0)
     return InvalidArgument("%s: dtype \"%s\" is not known", where, view.dtype_name.substr(0, 32));
   view.dtype = DTypeFromSafetensors(view.dtype_name).value_or(DType::kInvalid);
   const size_t rank = tensor.shape() == nullptr ? 0 : tensor.shape()->size();
@@ -52,17 +51,18 @@ absl::StatusOr<uint64_t> SetShape(const fb::Tensor& tensor, TensorView& view, co
     return InvalidArgument("%s: its shape is misaligned", where);
   view.rank = static_cast<int>(rank);
   int64_t dims[kMaxSafetensorsRank] = {};
-  std::optional<int64_t> size_bits = bits;
+  bool fits = true;
   for (size_t i = 0; i < rank; ++i) {
     const uint64_t dim = tensor.shape()->Get(static_cast<flatbuffers::uoffset_t>(i));
-    if (dim > uint64_t{1} << 62) size_bits.reset();
+    fits = fits && dim <= uint64_t{kMaxQiaoDim};
     dims[i] = static_cast<int64_t>(dim);
-    if (size_bits) size_bits = CheckedMul(*size_bits, dims[i]);
   }
+  const absl::Span<const int64_t> shape(dims, rank);
+  const std::optional<int64_t> size_bits = fits ? SafetensorsBits(view.dtype_name, shape) : std::nullopt;
   if (!size_bits) return InvalidArgument("%s: its shape has too many elements", where);
   if (*size_bits % 8 != 0)
     return InvalidArgument("%s: its %d bits do not fill whole bytes", where, *size_bits);
-  if (view.rank <= Shape::kMaxRank) view.shape = Shape(absl::MakeConstSpan(dims, rank));
+  if (view.rank <= Shape::kMaxRank) view.shape = Shape(shape);
   return static_cast<uint64_t>(*size_bits / 8);
 }
 

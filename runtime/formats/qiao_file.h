@@ -48,6 +48,7 @@ inline constexpr uint64_t kQiaoMaxGap = 4096;
 // What a header may hold. DeepSeek-V3 has 91,991 tensors and a header of 14 MB.
 inline constexpr uint64_t kMaxQiaoHeaderBytes = uint64_t{256} << 20;
 inline constexpr size_t kMaxQiaoTensors = 1'000'000;
+inline constexpr int64_t kMaxQiaoDim = int64_t{1} << 62;
 inline constexpr size_t kMaxQiaoTexts = 64;
 inline constexpr uint64_t kMaxQiaoTextBytes = uint64_t{64} << 20;
 

@@ -97,22 +97,21 @@ absl::Status QiaoWriter::Lay() {
   }
   names.clear();
   for (const TensorToWrite& tensor : plan_.tensors) {
-    const int bits = SafetensorsBits(tensor.dtype);
-    std::optional<uint64_t> size = static_cast<uint64_t>(bits);
-    for (const int64_t dim : tensor.dims) {
-      if (dim < 0) size.reset();
-      if (size) size = CheckedMul(*size, static_cast<uint64_t>(dim));
-    }
-    if (tensor.name.empty() || tensor.name.size() > kMaxTensorNameBytes || bits == 0 || !size ||
-        *size % 8 != 0 || tensor.dims.size() > static_cast<size_t>(kMaxSafetensorsRank) ||
-        *size / 8 > kMaxFileBytes - at || !names.insert(Abs(tensor.name)).second) {
+    const bool named = !tensor.name.empty() && tensor.name.size() <= kMaxTensorNameBytes &&
+                       names.insert(Abs(tensor.name)).second;
+    const bool shaped =
+        tensor.dims.size() <= static_cast<size_t>(kMaxSafetensorsRank) &&
+        std::all_of(tensor.dims.begin(), tensor.dims.end(), [](int64_t d) { return d <= kMaxQiaoDim; });
+    const std::optional<int64_t> bits = SafetensorsBits(tensor.dtype, tensor.dims);
+    if (!named || !shaped || !bits || *bits % 8 != 0 ||
+        static_cast<uint64_t>(*bits / 8) > kMaxFileBytes - at) {
       return InvalidArgument("%s: tensor \"%s\": cannot be written: its name, dtype or shape is impossible",
                              path_, tensor.name);
     }
     mix(tensor.name);
     mix(tensor.dtype);
     mix({reinterpret_cast<const char*>(tensor.dims.data()), tensor.dims.size() * sizeof(int64_t)});
-    places_.push_back(place(*size / 8));
+    places_.push_back(place(static_cast<uint64_t>(*bits / 8)));
   }
   payload_end_ = RoundUp(at, kQiaoAlignment);
   journal_ = payload_end_ + kJournalDistance;

@@ -124,6 +124,17 @@ int SafetensorsBits(std::string_view dtype_name) {
   return 0;
 }
 
+std::optional<int64_t> SafetensorsBits(std::string_view dtype_name, absl::Span<const int64_t> dims) {
+  std::optional<int64_t> bits = SafetensorsBits(dtype_name);
+  if (*bits == 0) return std::nullopt;
+  for (const int64_t dim : dims) {
+    if (dim < 0) return std::nullopt;
+    bits = CheckedMul(*bits, dim);
+    if (!bits) return std::nullopt;
+  }
+  return bits;
+}
+
 absl::Status TensorView::CheckUsable() const {
   if (dtype == DType::kInvalid) {
     return Unimplemented(

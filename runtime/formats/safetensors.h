@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -85,5 +86,9 @@ class SafetensorsFile {
 
 // Bits of one element of a dtype that the format defines; 0 for a name that it does not.
 int SafetensorsBits(std::string_view dtype_name);
+// Bits of a whole tensor. Absent for such a name, a negative dimension, and what does not fit into 63 bits; as
+// in the format's own reader, that holds for every product of the first dimensions, whatever a later 0 makes of
+// it.
+std::optional<int64_t> SafetensorsBits(std::string_view dtype_name, absl::Span<const int64_t> dims);
 
 }  // namespace qiao::formats

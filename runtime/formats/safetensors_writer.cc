@@ -25,8 +25,7 @@ absl::StatusOr<std::string> Quoted(const std::string& path, const std::string& t
 
 // Declared extents, checked; the sum of all must stay within 63 bits.
 absl::StatusOr<uint64_t> SizeOf(const std::string& path, const TensorToWrite& tensor) {
-  const int bits = SafetensorsBits(tensor.dtype);
-  if (bits == 0) {
+  if (SafetensorsBits(tensor.dtype) == 0) {
     return InvalidArgument("%s: tensor \"%s\": dtype \"%s\" is none of the format's", path, tensor.name,
                            tensor.dtype);
   }
@@ -38,12 +37,8 @@ absl::StatusOr<uint64_t> SizeOf(const std::string& path, const TensorToWrite& te
     return InvalidArgument("%s: tensor \"%s\": has %d dimensions, at most %d can be written", path,
                            tensor.name, tensor.dims.size(), kMaxSafetensorsRank);
   }
-  std::optional<int64_t> size_bits = bits;
-  for (const int64_t dim : tensor.dims) {
-    if (size_bits && dim >= 0) size_bits = CheckedMul(*size_bits, dim);
-    if (dim < 0 || !size_bits)
-      return InvalidArgument("%s: tensor \"%s\": its shape is impossible", path, tensor.name);
-  }
+  const std::optional<int64_t> size_bits = SafetensorsBits(tensor.dtype, tensor.dims);
+  if (!size_bits) return InvalidArgument("%s: tensor \"%s\": its shape is impossible", path, tensor.name);
   if (*size_bits % 8 != 0) {
     return InvalidArgument("%s: tensor \"%s\": its %d bits do not fill whole bytes", path, tensor.name,
                            *size_bits);

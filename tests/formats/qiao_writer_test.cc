@@ -186,6 +186,9 @@ TEST(QiaoWriter, RefusesImpossiblePlansAndMissingBytes) {
   EXPECT_TRUE(refused({"x", "F4", {1}}));
   EXPECT_TRUE(refused({"", "U8", {1}}));
   EXPECT_TRUE(refused({"x", "F64", {int64_t{1} << 40, int64_t{1} << 40}}));
+  // As QiaoFile would, to whose 63 bits the size does not fit.
+  EXPECT_TRUE(refused({"x", "U8", {int64_t{1} << 60}}));
+  EXPECT_TRUE(refused({"x", "U8", {0, (int64_t{1} << 62) + 1}}));
   EXPECT_EQ(folder.FileCount(), 0u);
   absl::StatusOr<QiaoWriter> writer = QiaoWriter::Create(folder / "m", Plan(), "");
   ASSERT_TRUE(writer.ok() && Fill(*writer, 9999, 12).ok());

@@ -115,6 +115,12 @@ TEST(Safetensors, EveryDTypeOfTheFormat) {
     const auto dtype = static_cast<DType>(i);
     EXPECT_EQ(SafetensorsBits(SafetensorsName(dtype)), static_cast<int>(8 * SizeOf(dtype))) << Name(dtype);
   }
+  EXPECT_EQ(SafetensorsBits("BF16", {}), 16);
+  EXPECT_EQ(SafetensorsBits("F4", {3, 5}), 60);
+  EXPECT_EQ(SafetensorsBits("U8", {int64_t{1} << 59, 1, 0}), 0);
+  EXPECT_EQ(SafetensorsBits("U8", {int64_t{1} << 60, 0}), std::nullopt);
+  EXPECT_EQ(SafetensorsBits("U8", {2, -1}), std::nullopt);
+  EXPECT_EQ(SafetensorsBits("F128", {1}), std::nullopt);
   EXPECT_THAT(Error(R"({"t":{"dtype":"F128","shape":[0],"data_offsets":[0,0]}})", 0), HasSubstr("\"F128\""));
   EXPECT_THAT(Error(R"({"t":{"dtype":"f32","shape":[0],"data_offsets":[0,0]}})", 0), HasSubstr("dtype"));
   // Three numbers of four bits fill no whole number of bytes.
