@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "runtime/ops/catalogue.h"
 
@@ -96,8 +97,8 @@ PieceCopy WeightStore::Copies(const hal::Device& device) const {
 }
 
 // All pieces of a device lie in one block: from its first byte to its last on huge pages, where it has them.
-absl::Status WeightStore::CopyPieces(const hal::Device& device, PieceCopy::Report report) {
-  const PieceCopy copy = Copies(device);
+absl::Status WeightStore::CopyPieces(const hal::Device& device, const PieceCopy& copy,
+                                     PieceCopy::Report report) {
   if (copy.bytes() == 0) return absl::OkStatus();
   QIAO_ASSIGN_OR_RETURN(hal::Buffer block, device.Allocate(copy.bytes()));
   auto* to = static_cast<std::byte*>(block.data());
@@ -125,15 +126,17 @@ void WeightStore::LetGoOfFiles(const StoredWeight& stored) const {
 
 absl::Status WeightStore::Load(const Progress& progress) {
   uint64_t total = 0, done = 0;
-  std::vector<const hal::Device*> devices;
+  std::vector<std::pair<const hal::Device*, PieceCopy>> copies;
   for (int32_t i = 0; i < size(); ++i) {
     const StoredWeight& s = stored(i);
     if (!used(i)) continue;
     if (s.choice.layout != QIAO_LAYOUT_PIECES) total += s.choice.bytes;
-    if (s.copies_pieces() && std::find(devices.begin(), devices.end(), s.device.get()) == devices.end())
-      devices.push_back(s.device.get());
+    const bool known = std::any_of(copies.begin(), copies.end(),
+                                   [&](const auto& copy) { return copy.first == s.device.get(); });
+    if (!s.copies_pieces() || known) continue;
+    copies.emplace_back(s.device.get(), Copies(*s.device));
+    total += copies.back().second.bytes();
   }
-  for (const hal::Device* device : devices) total += Copies(*device).bytes();
 
   auto report = [&](std::string_view what, uint64_t bytes) -> absl::Status {
     done = std::min(done + bytes, total);
@@ -141,9 +144,9 @@ absl::Status WeightStore::Load(const Progress& progress) {
     return absl::OkStatus();
   };
   blocks_.clear();
-  for (const hal::Device* device : devices) {
+  for (const auto& [device, copy] : copies) {
     QIAO_RETURN_IF_ERROR(
-        CopyPieces(*device, [&](uint64_t bytes) { return report("copying weights", bytes); }));
+        CopyPieces(*device, copy, [&](uint64_t bytes) { return report("copying weights", bytes); }));
   }
   // While one is stored, its pages of the files are resident beside it. Large ones first: then little else is
   // stored already, and the peak is what all of it takes in the end.

@@ -75,7 +75,7 @@ class WeightStore {
  private:
   // The pieces that are copied to `device`, placed.
   PieceCopy Copies(const hal::Device& device) const;
-  absl::Status CopyPieces(const hal::Device& device, PieceCopy::Report report);
+  absl::Status CopyPieces(const hal::Device& device, const PieceCopy& copy, PieceCopy::Report report);
   void LetGoOfFiles(const StoredWeight& stored) const;
 
   const Parameters& parameters_;
