@@ -34,6 +34,9 @@ struct Placed {
   std::vector<LoweredNode> nodes;         // one a bucket
 };
 
+// Multiplies rows with a weight, and nothing else.
+bool IsProduct(uint32_t op) { return op == QIAO_OP_LINEAR || op == QIAO_OP_GROUPED_LINEAR; }
+
 class Lowerer {
  public:
   Lowerer(const LoweringOptions& options, const CacheGeometry& cache, WeightStore& weights,
@@ -49,14 +52,19 @@ class Lowerer {
   const std::vector<std::string>& missing() const { return missing_; }
 
  private:
+  struct QuantisedRows {
+    std::vector<std::pair<ops::ValueId, ops::ValueId>> values;  // q and scale in each bucket
+    NodeRow nodes;  // until they are placed, before their first use
+  };
+
   absl::Status LayOutPools(const std::vector<BuiltGraph>& graphs);
   absl::Status Place(NodeRow row, Tier tier);
   absl::StatusOr<Placed> Try(const NodeRow& row, int32_t device);
   absl::Status AddSchedule(NodeRow& row, int32_t device);
   absl::Status PlaceParts(const NodeRow& row, const OpSpec& spec);
+  QuantisedRows* Quantise(NodeRow& row, DType rows);
   absl::StatusOr<bool> PlaceQuantised(NodeRow row, DType rows, int32_t device, Tier tier,
                                       std::string* why_not);
-  absl::StatusOr<bool> Quantise(NodeRow& row, DType rows);
   DType RowsFor(const Node& node) const;
   bool TouchesPools(const Node& node) const;
   void Accept(Placed placed, int32_t device, Tier tier, std::string why);
@@ -68,12 +76,8 @@ class Lowerer {
   std::vector<ops::ValueId> q_start_, kv_len_;
   // The schedule that the attention of a device uses, one value a bucket; made with the first attention.
   std::vector<std::vector<ops::ValueId>> schedules_;
-  // Quantised rows, by the value that they are made of, their dtype and the columns of a scale.
-  struct Quantised {
-    std::vector<std::pair<ops::ValueId, ops::ValueId>> values;  // q and scale in each bucket
-    NodeRow nodes;  // until they are placed, before their first use
-  };
-  std::map<std::tuple<ops::ValueId, DType, int32_t>, Quantised> quantised_;
+  // By the value that they are made of, their dtype and the columns of a scale.
+  std::map<std::tuple<ops::ValueId, DType, int32_t>, QuantisedRows> quantised_;
   bool pools_may_move_ = false, pools_must_move_ = false;
   std::vector<std::string> missing_;
 };
@@ -233,8 +237,7 @@ DType Lowerer::RowsFor(const Node& node) const {
   const ops::Graph& graph = result_.graphs.front().graph;
   const OpSpec* spec = ops::Find(node.op);
   const bool by_heads = node.op == QIAO_OP_LINEAR && graph.value(node.args[0]).tensor.rank > 2;
-  const bool product = node.op == QIAO_OP_LINEAR || node.op == QIAO_OP_GROUPED_LINEAR;
-  if (by_heads || (!product && spec->decompose == nullptr)) return DType::kInvalid;
+  if (by_heads || (!IsProduct(node.op) && spec->decompose == nullptr)) return DType::kInvalid;
   const std::vector<ArgSpec> args = spec->args(node.params.data());
   for (size_t a = 0; a < args.size() && a < node.args.size(); ++a) {
     if (!args[a].weight || node.args[a] == kNoValue) continue;
@@ -244,8 +247,8 @@ DType Lowerer::RowsFor(const Node& node) const {
 }
 
 // Gives the products of `row` quantised rows: the values of a `quantise` that all products of the same rows
-// share. False for rows that quantise does not take, such as a view with gaps.
-absl::StatusOr<bool> Lowerer::Quantise(NodeRow& row, DType rows) {
+// share. Null for rows that quantise does not take, such as a view with gaps.
+Lowerer::QuantisedRows* Lowerer::Quantise(NodeRow& row, DType rows) {
   const Node& first = row.front();
   const bool grouped = first.op == QIAO_OP_GROUPED_LINEAR;
   const qiao_tensor& weight = result_.graphs.front().graph.value(first.args[grouped ? 3 : 2]).tensor;
@@ -256,7 +259,7 @@ absl::StatusOr<bool> Lowerer::Quantise(NodeRow& row, DType rows) {
     params.floor = kE4m3Floor;
   }
   const auto [it, fresh] = quantised_.try_emplace({first.args[0], rows, params.block});
-  Quantised& quantised = it->second;
+  QuantisedRows& quantised = it->second;
   if (fresh) {
     for (size_t g = 0; g < row.size(); ++g) {
       ops::Graph& graph = result_.graphs[g].graph;
@@ -267,7 +270,7 @@ absl::StatusOr<bool> Lowerer::Quantise(NodeRow& row, DType rows) {
       auto out = graph.Emit(name, QIAO_OP_QUANTISE, ops::Params(params), {x, ends}, rows);
       if (!out.ok()) {
         quantised_.erase(it);
-        return false;
+        return nullptr;
       }
       quantised.nodes.push_back(std::move(graph.TakeNodes(before).front()));
       quantised.values.emplace_back((*out)[0], (*out)[1]);
@@ -277,17 +280,16 @@ absl::StatusOr<bool> Lowerer::Quantise(NodeRow& row, DType rows) {
     row[g].args[0] = quantised.values[g].first;
     row[g].args[1] = quantised.values[g].second;
   }
-  return true;
+  return &quantised;
 }
 
 // A product whose weight is to meet quantised rows gets them. False, with the reason, where the device does
 // not take it even so.
 absl::StatusOr<bool> Lowerer::PlaceQuantised(NodeRow row, DType rows, int32_t device, Tier tier,
                                              std::string* why_not) {
-  const uint32_t op = row.front().op;
-  if (op != QIAO_OP_LINEAR && op != QIAO_OP_GROUPED_LINEAR) return false;
-  QIAO_ASSIGN_OR_RETURN(const bool made, Quantise(row, rows));
-  if (!made) {
+  if (!IsProduct(row.front().op)) return false;
+  QuantisedRows* quantised = Quantise(row, rows);
+  if (quantised == nullptr) {
     *why_not = absl::StrFormat("its rows cannot be quantised to %s: they do not lie one behind the other",
                                Name(rows));
     return false;
@@ -297,10 +299,8 @@ absl::StatusOr<bool> Lowerer::PlaceQuantised(NodeRow row, DType rows, int32_t de
     if (device == 0) *why_not = placed.why;
     return false;
   }
-  for (auto& [key, quantised] : quantised_) {
-    if (quantised.values.front().first != row.front().args[0] || quantised.nodes.empty()) continue;
-    QIAO_RETURN_IF_ERROR(Place(std::exchange(quantised.nodes, {}), Tier::kNative));
-  }
+  if (!quantised->nodes.empty())
+    QIAO_RETURN_IF_ERROR(Place(std::exchange(quantised->nodes, {}), Tier::kNative));
   Accept(std::move(placed), device, device == 0 ? tier : Tier::kFallback, device == 0 ? "" : *why_not);
   return true;
 }
