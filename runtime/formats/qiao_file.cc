@@ -260,15 +260,16 @@ absl::Status QiaoFile::ReadHeader() {
 
 absl::Status QiaoFile::VerifyTensors(const Progress& progress) const {
   // One thread takes a tensor; between two rounds the progress is told.
-  constexpr uint64_t kRound = uint64_t{256} << 20;
+  constexpr uint64_t kRound = uint64_t{256} << 20, kRoundPerThread = uint64_t{32} << 20;
   constexpr size_t kPiece = size_t{4} << 20;
   uint64_t total = 0, done = 0;
   for (const TensorView& tensor : tensors_) total += tensor.data.size();
   ThreadPool pool;
+  const uint64_t round = std::max(kRound, kRoundPerThread * static_cast<uint64_t>(pool.size()));
   for (size_t begin = 0; begin < tensors_.size();) {
     size_t end = begin;
     uint64_t bytes = 0;
-    while (end < tensors_.size() && (end == begin || bytes < kRound)) bytes += tensors_[end++].data.size();
+    while (end < tensors_.size() && (end == begin || bytes < round)) bytes += tensors_[end++].data.size();
     std::atomic<size_t> bad{tensors_.size()};
     pool.ParallelFor(static_cast<int64_t>(end - begin), 1, [&](int64_t first, int64_t last, int) {
       Checksummer sum;

@@ -14,8 +14,8 @@ constexpr uint64_t kAlignment = 64;
 // One thread's share at a time. Cut at multiples of a huge page in the block, so that no two threads wait for
 // the kernel to clear the same one.
 constexpr uint64_t kChunk = uint64_t{2} << 20;
-// Between two reports: some milliseconds.
-constexpr uint64_t kRound = uint64_t{64} << 20;
+// Between two reports: some milliseconds, and some chunks for each thread.
+constexpr uint64_t kRound = uint64_t{64} << 20, kRoundPerThread = 4 * kChunk;
 
 struct Chunk {
   const std::byte* from;
@@ -74,6 +74,7 @@ void PieceCopy::Place() {
 
 absl::Status PieceCopy::Run(std::byte* block, const TensorSource& source, int threads, Report report) const {
   ThreadPool pool(threads);
+  const uint64_t round_bytes = std::max(kRound, kRoundPerThread * static_cast<uint64_t>(pool.size()));
   std::vector<Chunk> round;
   uint64_t in_round = 0;
   auto copy = [&]() -> absl::Status {
@@ -96,7 +97,7 @@ absl::Status PieceCopy::Run(std::byte* block, const TensorSource& source, int th
       from += bytes;
       to += bytes;
       in_round += bytes;
-      if (in_round >= kRound) QIAO_RETURN_IF_ERROR(copy());
+      if (in_round >= round_bytes) QIAO_RETURN_IF_ERROR(copy());
     }
   }
   return copy();
