@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "runtime/base/checked.h"
 #include "runtime/base/checksum.h"
 #include "runtime/base/threads.h"
@@ -27,6 +28,9 @@ std::string_view View(const flatbuffers::String* s) {
   return s == nullptr ? std::string_view() : std::string_view(s->c_str(), s->size());
 }
 
+// How an error names a text or tensor. Formatted for errors alone: a model has some 100,000 tensors.
+using Naming = absl::FunctionRef<std::string()>;
+
 std::string Where(std::string_view path, std::string_view kind, std::string_view name) {
   return absl::StrFormat("%s: %s \"%s\"", path, kind, name.substr(0, 200));
 }
@@ -38,17 +42,17 @@ absl::Status CheckName(std::string_view name, std::string_view path, std::string
 }
 
 // The bytes that shape and dtype make; fills in both.
-absl::StatusOr<uint64_t> SetShape(const fb::Tensor& tensor, TensorView& view, const std::string& where) {
+absl::StatusOr<uint64_t> SetShape(const fb::Tensor& tensor, TensorView& view, Naming where) {
   if (SafetensorsBits(view.dtype_name) == 0)
-    return InvalidArgument("%s: dtype \"%s\" is not known", where, view.dtype_name.substr(0, 32));
+    return InvalidArgument("%s: dtype \"%s\" is not known", where(), view.dtype_name.substr(0, 32));
   view.dtype = DTypeFromSafetensors(view.dtype_name).value_or(DType::kInvalid);
   const size_t rank = tensor.shape() == nullptr ? 0 : tensor.shape()->size();
   if (rank > static_cast<size_t>(kMaxSafetensorsRank))
-    return InvalidArgument("%s: has %d dimensions, at most %d", where, rank, kMaxSafetensorsRank);
+    return InvalidArgument("%s: has %d dimensions, at most %d", where(), rank, kMaxSafetensorsRank);
   // The verifier looks at where a vector begins, whose length has four bytes, and not at its elements, which
   // have eight.
   if (rank > 0 && reinterpret_cast<uintptr_t>(tensor.shape()->Data()) % sizeof(uint64_t) != 0)
-    return InvalidArgument("%s: its shape is misaligned", where);
+    return InvalidArgument("%s: its shape is misaligned", where());
   view.rank = static_cast<int>(rank);
   int64_t dims[kMaxSafetensorsRank] = {};
   bool fits = true;
@@ -59,9 +63,9 @@ absl::StatusOr<uint64_t> SetShape(const fb::Tensor& tensor, TensorView& view, co
   }
   const absl::Span<const int64_t> shape(dims, rank);
   const std::optional<int64_t> size_bits = fits ? SafetensorsBits(view.dtype_name, shape) : std::nullopt;
-  if (!size_bits) return InvalidArgument("%s: its shape has too many elements", where);
+  if (!size_bits) return InvalidArgument("%s: its shape has too many elements", where());
   if (*size_bits % 8 != 0)
-    return InvalidArgument("%s: its %d bits do not fill whole bytes", where, *size_bits);
+    return InvalidArgument("%s: its %d bits do not fill whole bytes", where(), *size_bits);
   if (view.rank <= Shape::kMaxRank) view.shape = Shape(shape);
   return static_cast<uint64_t>(*size_bits / 8);
 }
@@ -131,22 +135,21 @@ struct QiaoFile::Parser {
   std::vector<Extent> extents;
 
   absl::StatusOr<absl::Span<const std::byte>> Place(uint64_t offset, uint64_t bytes, std::string_view name,
-                                                    const std::string& where);
+                                                    Naming where);
   absl::Status Texts(const fb::Model& model);
   absl::Status Tensors(const fb::Model& model);
   absl::Status Extents();
 };
 
 absl::StatusOr<absl::Span<const std::byte>> QiaoFile::Parser::Place(uint64_t offset, uint64_t bytes,
-                                                                    std::string_view name,
-                                                                    const std::string& where) {
+                                                                    std::string_view name, Naming where) {
   const std::optional<uint64_t> end = CheckedAdd(offset, bytes);
   if (offset < kQiaoPrologueBytes || !end || *end > payload_end) {
-    return InvalidArgument("%s: %d bytes at byte %d lie outside of the payload, which is %d..%d", where,
+    return InvalidArgument("%s: %d bytes at byte %d lie outside of the payload, which is %d..%d", where(),
                            bytes, offset, kQiaoPrologueBytes, payload_end);
   }
   if (offset % kQiaoAlignment != 0)
-    return InvalidArgument("%s: begins at byte %d, no multiple of %d", where, offset, kQiaoAlignment);
+    return InvalidArgument("%s: begins at byte %d, no multiple of %d", where(), offset, kQiaoAlignment);
   extents.push_back({offset, *end, name});
   return file.bytes_.subspan(offset, bytes);
 }
@@ -161,15 +164,15 @@ absl::Status QiaoFile::Parser::Texts(const fb::Model& model) {
     Text& made = file.texts_.emplace_back();
     made.name = View(text.name());
     QIAO_RETURN_IF_ERROR(CheckName(made.name, file.path_, "text"));
-    const std::string where = formats::Where(file.path_, "text", made.name);
-    if (!names.insert(Abs(made.name)).second) return InvalidArgument("%s: is there twice", where);
+    const auto where = [&] { return formats::Where(file.path_, "text", made.name); };
+    if (!names.insert(Abs(made.name)).second) return InvalidArgument("%s: is there twice", where());
     QIAO_ASSIGN_OR_RETURN(made.data, Place(text.offset(), text.bytes(), made.name, where));
     if (made.data.size() > kMaxQiaoTextBytes) {
-      return ResourceExhausted("%s: is %d bytes, at most %d are read", where, made.data.size(),
+      return ResourceExhausted("%s: is %d bytes, at most %d are read", where(), made.data.size(),
                                kMaxQiaoTextBytes);
     }
     if (Checksum(made.data) != text.checksum())
-      return DataLoss("%s: is damaged (its checksum differs); copy or convert the file again", where);
+      return DataLoss("%s: is damaged (its checksum differs); copy or convert the file again", where());
   }
   return absl::OkStatus();
 }
@@ -190,11 +193,11 @@ absl::Status QiaoFile::Parser::Tensors(const fb::Model& model) {
     view.packing = View(tensor.packing());
     view.offset = tensor.offset();
     QIAO_RETURN_IF_ERROR(CheckName(view.name, file.path_, "tensor"));
-    const std::string where = formats::Where(file.path_, "tensor", view.name);
-    if (!names.insert(Abs(view.name)).second) return InvalidArgument("%s: is there twice", where);
+    const auto where = [&] { return formats::Where(file.path_, "tensor", view.name); };
+    if (!names.insert(Abs(view.name)).second) return InvalidArgument("%s: is there twice", where());
     QIAO_ASSIGN_OR_RETURN(const uint64_t bytes, SetShape(tensor, view, where));
     if (view.packing.empty() && bytes != tensor.bytes()) {
-      return InvalidArgument("%s: is %d bytes, but its shape and dtype %s make %d", where, tensor.bytes(),
+      return InvalidArgument("%s: is %d bytes, but its shape and dtype %s make %d", where(), tensor.bytes(),
                              view.dtype_name, bytes);
     }
     QIAO_ASSIGN_OR_RETURN(view.data, Place(tensor.offset(), tensor.bytes(), view.name, where));
@@ -204,6 +207,8 @@ absl::Status QiaoFile::Parser::Tensors(const fb::Model& model) {
     return std::tuple(a.first.offset, a.first.data.size(), a.first.name) <
            std::tuple(b.first.offset, b.first.data.size(), b.first.name);
   });
+  file.tensors_.reserve(count);
+  file.checksums_.reserve(count);
   for (const auto& [view, checksum] : tensors) {
     file.tensors_.push_back(view);
     file.checksums_.push_back(checksum);
