@@ -31,8 +31,9 @@ absl::Status OpenText(ModelFolder& folder) {
   if (absl::IsNotFound(read.status())) return absl::OkStatus();
   QIAO_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, std::move(read));
   if (tokenizer.vocab_size() > folder.model->info().vocab) {
-    return InvalidArgument("%s/tokenizer.json: has %d tokens, but config.json's vocab_size is %d",
-                           folder.path, tokenizer.vocab_size(), folder.model->info().vocab);
+    return InvalidArgument("%s: has %d tokens, but config.json's vocab_size is %d",
+                           folder.files->Where("tokenizer.json"), tokenizer.vocab_size(),
+                           folder.model->info().vocab);
   }
   folder.tokenizer.emplace(std::move(tokenizer));
   absl::StatusOr<text::ChatTemplates> chat = text::ChatTemplates::Load(*folder.files);
@@ -85,12 +86,7 @@ absl::StatusOr<std::unique_ptr<ModelFolder>> OpenModelFolder(const std::string& 
                         formats::ConfigReader::Parse(*text, files.Where("config.json")));
   QIAO_ASSIGN_OR_RETURN(folder->model, models::MakeModel(config));
   folder->unread_keys = config.UnreadKeys();
-  QIAO_ASSIGN_OR_RETURN(const std::optional<std::string> generation,
-                        files.Read("generation_config.json", formats::kMaxConfigBytes));
-  if (generation) {
-    QIAO_ASSIGN_OR_RETURN(folder->generation,
-                          formats::ParseGenerationConfig(*generation, files.Where("generation_config.json")));
-  }
+  QIAO_ASSIGN_OR_RETURN(folder->generation, formats::OpenGenerationConfig(files));
   if (options.checkpoint && folder->qiao_file != nullptr) {
     const bool small = folder->qiao_file->file_bytes() <= formats::kVerifyOnOpenBytes;
     if (options.verify == formats::Verify::kAll || (options.verify == formats::Verify::kAuto && small)) {

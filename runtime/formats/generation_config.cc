@@ -1,6 +1,7 @@
 #include "runtime/formats/generation_config.h"
 
-#include "runtime/base/mmap.h"
+#include <string>
+
 #include "runtime/formats/model_config.h"
 
 namespace qiao::formats {
@@ -24,11 +25,11 @@ absl::StatusOr<GenerationConfig> ParseGenerationConfig(std::string_view text, st
   return config;
 }
 
-absl::StatusOr<GenerationConfig> OpenGenerationConfig(const std::string& path) {
-  const absl::StatusOr<std::string> text = ReadFile(path, kMaxConfigBytes);
-  if (absl::IsNotFound(text.status())) return GenerationConfig();
-  QIAO_RETURN_IF_ERROR(text.status());
-  return ParseGenerationConfig(*text, path);
+absl::StatusOr<GenerationConfig> OpenGenerationConfig(const FileSet& files) {
+  constexpr char kName[] = "generation_config.json";
+  QIAO_ASSIGN_OR_RETURN(const std::optional<std::string> text, files.Read(kName, kMaxConfigBytes));
+  if (!text) return GenerationConfig();
+  return ParseGenerationConfig(*text, files.Where(kName));
 }
 
 }  // namespace qiao::formats

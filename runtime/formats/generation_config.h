@@ -4,10 +4,10 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <vector>
 
+#include "runtime/base/file_set.h"
 #include "runtime/base/status.h"
 
 namespace qiao::formats {
@@ -28,7 +28,7 @@ struct GenerationConfig {
 
 // Keys that Qiao does not know are passed over: the file is full of settings for other methods of generation.
 absl::StatusOr<GenerationConfig> ParseGenerationConfig(std::string_view text, std::string_view what);
-// A missing file gives an empty config.
-absl::StatusOr<GenerationConfig> OpenGenerationConfig(const std::string& path);
+// generation_config.json of a model's files. A missing one gives an empty config.
+absl::StatusOr<GenerationConfig> OpenGenerationConfig(const FileSet& files);
 
 }  // namespace qiao::formats

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "runtime/base/json.h"
-#include "runtime/base/mmap.h"
 #include "runtime/text/bpe.h"
 #include "runtime/text/detokenizer_decoder.h"
 #include "runtime/text/normalizer.h"
@@ -85,11 +84,6 @@ absl::StatusOr<Tokenizer> Tokenizer::FromJson(std::string_view bytes, std::strin
   QIAO_RETURN_IF_ERROR(impl->CheckAdded(where("added_tokens")));
   QIAO_RETURN_IF_ERROR(impl->CheckTemplate(where("post_processor")));
   return Tokenizer(std::move(impl));
-}
-
-absl::StatusOr<Tokenizer> Tokenizer::FromFile(const std::string& path) {
-  QIAO_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, kMaxFileBytes));
-  return FromJson(bytes, path);
 }
 
 absl::StatusOr<Tokenizer> Tokenizer::FromDir(const std::string& dir) { return FromFiles(FolderFiles(dir)); }

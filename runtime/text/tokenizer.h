@@ -33,7 +33,6 @@ class Tokenizer {
  public:
   // A tokenizer.json. `name` names it in errors.
   static absl::StatusOr<Tokenizer> FromJson(std::string_view bytes, std::string_view name);
-  static absl::StatusOr<Tokenizer> FromFile(const std::string& path);
   // A model's folder: tokenizer.json, and tokenizer_config.json if there is one.
   static absl::StatusOr<Tokenizer> FromDir(const std::string& dir);
   // The same of other files by these names. NOT_FOUND without a tokenizer.json.

@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 TEST(GenerationConfig, ReadsWhatIsThere) {
   const auto config = ParseGenerationConfig(
@@ -38,10 +39,19 @@ TEST(GenerationConfig, NothingIsRequired) {
   EXPECT_EQ(empty->temperature, std::nullopt);
   EXPECT_THAT(empty->eos_token_ids, IsEmpty());
   EXPECT_THAT(ParseGenerationConfig(R"({"eos_token_id":7})", "g")->eos_token_ids, ElementsAre(7));
+}
+
+TEST(GenerationConfig, IsOpenedWhereThereIsOne) {
   const TempFolder folder;
-  EXPECT_TRUE(OpenGenerationConfig(folder / "missing.json").ok());
-  EXPECT_FALSE(OpenGenerationConfig(folder.Write("g.json", "{")).ok());
-  EXPECT_FALSE(OpenGenerationConfig(folder.path()).ok());
+  EXPECT_TRUE(OpenGenerationConfig(FolderFiles(folder / "missing")).ok());
+  EXPECT_TRUE(OpenGenerationConfig(FolderFiles(folder.path())).ok());
+  folder.Write("a/generation_config.json", R"({"top_k":3})");
+  EXPECT_EQ(OpenGenerationConfig(FolderFiles(folder / "a"))->top_k, 3);
+  folder.Write("b/generation_config.json", "{");
+  const absl::Status broken = OpenGenerationConfig(FolderFiles(folder / "b")).status();
+  EXPECT_THAT(std::string(Message(broken)), StartsWith(folder / "b/generation_config.json: "));
+  folder.Write("c/generation_config.json/x", "");  // a folder of that name
+  EXPECT_FALSE(OpenGenerationConfig(FolderFiles(folder / "c")).ok());
 }
 
 TEST(GenerationConfig, RangesAreChecked) {

@@ -29,8 +29,7 @@ void ExpectOpens(const std::string& folder) {
   EXPECT_TRUE(ReadRope(*config).ok());
   EXPECT_TRUE(ReadQuantization(*config).ok());
   EXPECT_NE(*ReadTorchDType(*config), "");
-  const absl::StatusOr<GenerationConfig> generation =
-      OpenGenerationConfig(folder + "/generation_config.json");
+  const absl::StatusOr<GenerationConfig> generation = OpenGenerationConfig(FolderFiles(folder));
   ASSERT_TRUE(generation.ok()) << generation.status();
   EXPECT_EQ(generation->eos_token_ids.size(), 1u);
 }

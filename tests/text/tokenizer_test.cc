@@ -136,7 +136,7 @@ TEST(Tokenizer, RefusesBadFiles) {
   EXPECT_FALSE(Tokenizer::FromJson("", "t.json").ok());
   EXPECT_FALSE(Tokenizer::FromJson("[]", "t.json").ok());
   EXPECT_FALSE(Tokenizer::FromJson(R"({"model": {"vocab": {"a": 0, "a": 1}, "merges": []}})", "t.json").ok());
-  EXPECT_EQ(Tokenizer::FromFile("/nonexistent/tokenizer.json").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Tokenizer::FromDir("/nonexistent").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(Tokenizer, CutFilesAreRefused) {
