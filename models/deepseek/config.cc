@@ -143,7 +143,7 @@ absl::StatusOr<DeepseekConfig> ReadDeepseekConfig(const ConfigReader& c, std::ve
   QIAO_ASSIGN_OR_RETURN(d.rope_interleaved, c.GetBoolOr("rope_interleave", true));
   QIAO_ASSIGN_OR_RETURN(d.tied, c.GetBoolOr("tie_word_embeddings", false));
   QIAO_ASSIGN_OR_RETURN(d.quantization, formats::ReadQuantization(c));
-  if (d.quantization && !d.quantization->int8_channel) {
+  if (d.quantization && !d.quantization->int8_channel()) {
     const formats::QuantizationConfig& q = *d.quantization;
     if (q.quant_method != "fp8")
       return Want(c, "quantization_config.quant_method", q.quant_method, "fp8 or compressed-tensors");

@@ -85,7 +85,7 @@ Deepseek::Deepseek(DeepseekConfig config, ops::RopeFrequencies frequencies, std:
                           c_.experts_per_token, c_.shared_experts);
   }
   info_.weight_format =
-      c_.quantization && c_.quantization->int8_channel ? "int8, a scale for each output channel"
+      c_.quantization && c_.quantization->int8_channel() ? "int8, a scale for each output channel"
       : c_.quantization ? absl::StrFormat("fp8 e4m3, %dx%d blocks", c_.quantization->weight_block_size[0],
                                           c_.quantization->weight_block_size[1])
                         : (c_.torch_dtype.empty() ? "unquantised" : c_.torch_dtype);
@@ -93,7 +93,7 @@ Deepseek::Deepseek(DeepseekConfig config, ops::RopeFrequencies frequencies, std:
 
 program::Quantisation Deepseek::quantisation() const {
   program::Quantisation q;
-  if (c_.quantization && c_.quantization->int8_channel) {
+  if (c_.quantization && c_.quantization->int8_channel()) {
     q.scale_suffix = "_scale";
     q.channel = true;
   } else if (c_.quantization) {

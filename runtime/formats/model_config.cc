@@ -414,9 +414,8 @@ absl::StatusOr<std::optional<QuantizationConfig>> ReadQuantization(const ConfigR
   if (!object) return std::optional<QuantizationConfig>();
   QuantizationConfig quantization;
   QIAO_ASSIGN_OR_RETURN(quantization.quant_method, object->GetString("quant_method"));
-  if (quantization.quant_method == "compressed-tensors") {
+  if (quantization.int8_channel()) {
     QIAO_RETURN_IF_ERROR(CheckCompressedTensors(*object));
-    quantization.int8_channel = true;
     return std::optional<QuantizationConfig>(std::move(quantization));
   }
   QIAO_ASSIGN_OR_RETURN(quantization.fmt, object->GetStringOr("fmt", ""));

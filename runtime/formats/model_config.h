@@ -121,11 +121,11 @@ absl::StatusOr<Rope> ReadRope(const ConfigReader& config, double default_theta =
 // quantization_config, of the block-scaled FP8 checkpoints of DeepSeek and of others, and of INT8 checkpoints
 // in the format of compressed-tensors.
 struct QuantizationConfig {
-  std::string quant_method;  // "fp8"
-  // quant_method "compressed-tensors", format "int-quantized": INT8 weights with one scale for each output
+  std::string quant_method;  // "fp8", "compressed-tensors"
+  // compressed-tensors, whose format is then "int-quantized": INT8 weights with one scale for each output
   // channel, which meet activations that are quantised to INT8 with one scale for each token. The rest stays
   // empty.
-  bool int8_channel = false;
+  bool int8_channel() const { return quant_method == "compressed-tensors"; }
   std::string fmt;        // "e4m3"; empty where not given
   std::string scale_fmt;  // "ue8m0"; empty: the scales are F32
   std::string activation_scheme;

@@ -73,7 +73,7 @@ absl::StatusOr<qiao_piece> Parameters::Resolve(const Slice& slice) {
   return piece;
 }
 
-absl::StatusOr<HostTensor> Parameters::FindScale(const Slice& slice, const qiao_piece& piece) {
+absl::StatusOr<Parameters::Scale> Parameters::FindScale(const Slice& slice, const qiao_piece& piece) {
   const auto dtype = static_cast<DType>(piece.dtype);
   if (quantisation_.scale_suffix.empty()) {
     return InvalidArgument(
@@ -85,25 +85,24 @@ absl::StatusOr<HostTensor> Parameters::FindScale(const Slice& slice, const qiao_
                            source_.where(), slice.tensor, Name(dtype),
                            quantisation_.channel ? "i8 with a scale for each row" : "f8 in scale blocks");
   }
-  const std::string name = slice.tensor + quantisation_.scale_suffix;
-  QIAO_ASSIGN_OR_RETURN(std::optional<HostTensor> scale, source_.Find(name));
-  if (!scale) return Missing(source_, name);
-  return *std::move(scale);
+  std::string name = slice.tensor + quantisation_.scale_suffix;
+  QIAO_ASSIGN_OR_RETURN(std::optional<HostTensor> tensor, source_.Find(name));
+  if (!tensor) return Missing(source_, name);
+  return Scale{std::move(name), *std::move(tensor)};
 }
 
 absl::Status Parameters::ResolveBlockScales(const Slice& slice, qiao_piece& piece) {
-  QIAO_ASSIGN_OR_RETURN(const HostTensor scale, FindScale(slice, piece));
-  const std::string name = slice.tensor + quantisation_.scale_suffix;
+  QIAO_ASSIGN_OR_RETURN(const Scale scale, FindScale(slice, piece));
   const Shape shape{CeilDiv<int64_t>(slice.rows, quantisation_.block[0]),
                     CeilDiv<int64_t>(slice.cols, quantisation_.block[1])};
-  if (scale.dtype != DType::kF32 || scale.shape != shape) {
+  if (scale.tensor.dtype != DType::kF32 || scale.tensor.shape != shape) {
     return InvalidArgument("%s: tensor \"%s\" is %s%s, but the %dx%d blocks of a %s weight need f32%s",
-                           source_.where(), name, Name(scale.dtype), scale.shape.ToString(),
-                           quantisation_.block[0], quantisation_.block[1],
+                           source_.where(), scale.name, Name(scale.tensor.dtype),
+                           scale.tensor.shape.ToString(), quantisation_.block[0], quantisation_.block[1],
                            Shape{slice.rows, slice.cols}.ToString(), shape.ToString());
   }
   piece.scheme = QIAO_SCHEME_BLOCK;
-  piece.scale = static_cast<const float*>(Aligned(scale, name));
+  piece.scale = static_cast<const float*>(Aligned(scale.tensor, scale.name));
   piece.scale_ld = shape[1];
   piece.block[0] = quantisation_.block[0];
   piece.block[1] = quantisation_.block[1];
@@ -111,16 +110,16 @@ absl::Status Parameters::ResolveBlockScales(const Slice& slice, qiao_piece& piec
 }
 
 absl::Status Parameters::ResolveChannelScales(const Slice& slice, qiao_piece& piece) {
-  QIAO_ASSIGN_OR_RETURN(const HostTensor scale, FindScale(slice, piece));
-  if (!IsPlainFloat(scale.dtype) ||
-      (scale.shape != Shape{slice.rows, 1} && scale.shape != Shape{slice.rows})) {
+  QIAO_ASSIGN_OR_RETURN(const Scale scale, FindScale(slice, piece));
+  if (!IsPlainFloat(scale.tensor.dtype) ||
+      (scale.tensor.shape != Shape{slice.rows, 1} && scale.tensor.shape != Shape{slice.rows})) {
     return InvalidArgument("%s: tensor \"%s\" is %s%s, but the rows of a %s weight need f32, bf16 or f16%s",
-                           source_.where(), slice.tensor + quantisation_.scale_suffix, Name(scale.dtype),
-                           scale.shape.ToString(), Shape{slice.rows, slice.cols}.ToString(),
+                           source_.where(), scale.name, Name(scale.tensor.dtype),
+                           scale.tensor.shape.ToString(), Shape{slice.rows, slice.cols}.ToString(),
                            Shape{slice.rows, 1}.ToString());
   }
   std::vector<float>& scales = channel_scales_[slice.tensor];
-  if (scales.empty()) scales = Floats(scale);
+  if (scales.empty()) scales = Floats(scale.tensor);
   piece.scheme = QIAO_SCHEME_CHANNEL;
   piece.scale = scales.data();
   return absl::OkStatus();

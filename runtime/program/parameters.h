@@ -73,10 +73,14 @@ class Parameters {
   const TensorSource& source() const { return source_; }
 
  private:
+  struct Scale {
+    std::string name;
+    HostTensor tensor;
+  };
   absl::StatusOr<qiao_piece> Resolve(const Slice& slice);
   absl::Status ResolveBlockScales(const Slice& slice, qiao_piece& piece);
   absl::Status ResolveChannelScales(const Slice& slice, qiao_piece& piece);
-  absl::StatusOr<HostTensor> FindScale(const Slice& slice, const qiao_piece& piece);
+  absl::StatusOr<Scale> FindScale(const Slice& slice, const qiao_piece& piece);
   // Pointers that kernels may use: a tensor that is not aligned to its element in the file is copied once.
   const void* Aligned(const HostTensor& tensor, std::string_view name);
 

@@ -232,7 +232,7 @@ TEST(ReadQuantization, CompressedTensorsInt8ByChannelAndTokenOnly) {
   const ConfigReader config = Config(good.dump());
   const auto read = ReadQuantization(config);
   ASSERT_TRUE(read.ok()) << read.status();
-  EXPECT_TRUE((*read)->int8_channel);
+  EXPECT_TRUE((*read)->int8_channel());
   EXPECT_THAT(config.UnreadKeys(), ElementsAre());
   const std::string group = "/quantization_config/config_groups/group_0";
   for (const auto& [at, value] : std::vector<std::pair<std::string, std::string>>{
