@@ -1,14 +1,13 @@
-// The backend of the vectorised host kernels (kernels/cpu). Memory is the host's and weights stay in the
-// mapped files. Streams are synchronous: a launch returns when its work is done. Streams of one device share
-// its threads and take turns at them, loop by loop.
+// The backend of the vectorised host kernels (kernels/cpu). Memory is the host's; weights.h says how weights
+// lie in it. Streams are synchronous: a launch returns when its work is done. Streams of one device share its
+// threads and take turns at them, loop by loop.
 //
 // Device options:
 //   threads  how many threads work on a launch, the caller included; 0 (the default) is AvailableCpus()
 //   isa      the best instruction set that may be used: auto (the default) or a name of kernels/cpu/isa.h.
 //            Without it the environment's QIAO_CPU_ISA is taken.
 //   gemm     own (the default), or library: unscaled f32 and bf16 weights of many rows go through oneDNN.
-//   Such plans are
-//            not row-invariant.
+//            Such plans are not row-invariant.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -25,7 +24,6 @@
 #include "kernels/cpu/kernel.h"
 #include "kernels/cpu/library_gemm.h"
 #include "kernels/cpu/limits.h"
-#include "kernels/cpu/support.h"
 #include "runtime/base/threads.h"
 
 namespace qiao::cpu_backend {
@@ -144,7 +142,11 @@ class CpuDevice : public HostDevice {
  public:
   CpuDevice(Host host, int threads, std::optional<Isa> cap,
             const std::shared_ptr<const kernels::cpu::GemmLibrary>& library)
-      : HostDevice(std::move(host)), cap_(cap), isa_(kernels::cpu::BestIsa(cap)), library_(library != nullptr), pool_(threads) {
+      : HostDevice(std::move(host)),
+        cap_(cap),
+        isa_(kernels::cpu::BestIsa(cap)),
+        library_(library != nullptr),
+        pool_(threads) {
     for (const OpInfo& op : kOps) {
       if (const kernels::cpu::OpKernel* kernel = kernels::cpu::FindKernel(op.id)) {
         registry().Add<CpuOperation>(op.id, *kernel, isa_, pool_, library);

@@ -137,8 +137,7 @@ absl::StatusOr<std::vector<int32_t>> Engine::Impl::PromptIds(const GenerateReque
   if (static_cast<int64_t>(ids.size()) >= runner->context()) {
     return InvalidArgument(
         "the prompt is %d tokens, and with one to generate that is more than the context of %d; shorten it, "
-        "or allow more "
-        "context (--ctx, the model was made for %d)",
+        "or allow more context (--ctx, the model was made for %d)",
         ids.size(), runner->context(), folder->model->info().context);
   }
   return ids;

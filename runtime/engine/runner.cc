@@ -102,8 +102,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
   if (o.numerics.f8_rows != DType::kInvalid && model.quantisation().scale_suffix.empty()) {
     return InvalidArgument(
         "numerics w8a8 quantises what meets 8-bit weights, and this checkpoint has none (its config.json has "
-        "no "
-        "quantization_config); choose bf16 or f32");
+        "no quantization_config); choose bf16 or f32");
   }
   QIAO_RETURN_IF_ERROR(runner->OpenDevices());
   if (o.page_tokens == 0) {
@@ -190,18 +189,19 @@ absl::Status Runner::CheckBudget() const {
   const uint64_t wanted = needs.allocated() + mapped;
   if (limit == 0 || wanted <= limit) return absl::OkStatus();  // a limit of 0: the device does not say
   const std::string whose = given ? "the memory budget" : absl::StrFormat("what %s has free", device.name());
+  std::string_view advice = "a smaller context or chunk";
+  if (needs.stored_weights > 0 && programs_->copies_weights() && wanted - needs.stored_weights <= limit) {
+    advice = "leaving the weights in their files (--load map)";
+  } else if (!given && needs.allocated() <= limit) {
+    advice =
+        "a machine with more memory, or give a memory budget: the weights are then read from disk as they "
+        "are needed";
+  }
   return ResourceExhausted(
       "the model needs %s: weights %s, cache %s (%d sequences of %d tokens), intermediate values %s; that is "
-      "more than %s, "
-      "%s. Try %s",
+      "more than %s, %s. Try %s",
       Size(wanted), Size(needs.stored_weights + mapped), Size(needs.cache), options_.sequences, context_,
-      Size(needs.arena + needs.inputs + needs.vectors), whose, Size(limit),
-      needs.stored_weights > 0 && programs_->copies_weights() && wanted - needs.stored_weights <= limit
-          ? "leaving the weights in their files (--load map)"
-      : !given && needs.allocated() <= limit ? "a machine with more memory, or give a memory budget: the "
-                                               "weights are then read from disk as they are "
-                                               "needed"
-                                             : "a smaller context or chunk");
+      Size(needs.arena + needs.inputs + needs.vectors), whose, Size(limit), advice);
 }
 
 absl::Status Runner::Load(const Progress& progress) {

@@ -55,8 +55,7 @@ absl::StatusOr<std::string> ResolveInModelFolder(const std::string& folder, cons
   if (!IsInside(path, ContainingFolder(real_folder))) {
     return PermissionDenied(
         "%s/%s: leads to %s, outside of the model's folder; copy the file into the folder, or give the "
-        "folder that holds "
-        "the files",
+        "folder that holds the files",
         folder, name, path);
   }
   return path;

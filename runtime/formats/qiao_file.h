@@ -30,7 +30,6 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/types/span.h"
 #include "runtime/base/file_set.h"
 #include "runtime/base/mmap.h"
