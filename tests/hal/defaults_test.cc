@@ -97,6 +97,12 @@ TEST(DefaultWeights, APluginThatDoesNotKnowTheWishForACopyIsAskedWithoutIt) {
     choice->bytes = 77;
     return QIAO_OK;
   };
+  table.weight_store = [](qiao_stream*, const qiao_weight_request* request, const qiao_weight_choice* choice,
+                          void* dst, qiao_error*) -> int32_t {
+    if (request->residence != QIAO_WEIGHT_MAP) return QIAO_UNIMPLEMENTED;
+    std::memset(dst, 7, choice->bytes);
+    return QIAO_OK;
+  };
   auto backend = Backend::FromTable(&table);
   ASSERT_TRUE(backend.ok()) << backend.status();
   auto device = Device::Open(*backend, 0, {});
@@ -109,6 +115,11 @@ TEST(DefaultWeights, APluginThatDoesNotKnowTheWishForACopyIsAskedWithoutIt) {
   auto choice = (*device)->ChooseWeight(weight.request);
   ASSERT_TRUE(choice.ok()) << choice.status();
   EXPECT_EQ(choice->bytes, 77u);
+  std::vector<char> stored(77);
+  Stream stream = std::move((*device)->CreateStream()).value();
+  const absl::Status status = (*device)->StoreWeight(stream, weight.request, *choice, stored.data());
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_THAT(stored, testing::Each(7));
 }
 
 // Two groups of gate over up, one of the pieces with a gap between its rows: one row-major copy of the same

@@ -141,7 +141,7 @@ typedef struct qiao_weight_request {
   int64_t groups, rows, cols; /* [groups, rows, cols] */
   uint32_t piece_count;
   const qiao_piece* piece;
-  uint32_t residence; /* QIAO_WEIGHT_MAP or QIAO_WEIGHT_COPY */
+  uint32_t residence; /* QIAO_WEIGHT_MAP or QIAO_WEIGHT_COPY in weight_choose, 0 in weight_store */
 } qiao_weight_request;
 
 typedef struct qiao_weight_choice {
