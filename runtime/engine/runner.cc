@@ -96,6 +96,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
   if (o.sequences < 1 || o.sequences > 4096)
     return InvalidArgument("sequences is %d, must be 1..4096", o.sequences);
   if (o.cache_tokens < 0) return InvalidArgument("cache_tokens is %d, must not be negative", o.cache_tokens);
+  if (o.logits_each < 1 || o.logits_each > 64)
+    return InvalidArgument("logits_each is %d, must be 1..64", o.logits_each);
   if (o.chunk < 1 || o.chunk > 65536) return InvalidArgument("chunk is %d, must be 1..65536", o.chunk);
   if (o.page_tokens < 0 || o.page_tokens > 4096)
     return InvalidArgument("page_tokens is %d, must be 1..4096", o.page_tokens);
@@ -136,7 +138,10 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
     program::Bucket bucket;
     bucket.rows = static_cast<int32_t>(rows);
     bucket.seqs = static_cast<int32_t>(std::min<int64_t>(rows, o.sequences));
-    bucket.logit_rows = o.all_logits ? bucket.rows : bucket.seqs;
+    bucket.logit_rows =
+        o.all_logits
+            ? bucket.rows
+            : static_cast<int32_t>(std::min<int64_t>(rows, int64_t{bucket.seqs} * o.logits_each));
     bucket.table_width = static_cast<int32_t>(pages_each);
     programs.buckets.push_back(bucket);
     if (rows == chunk) break;
@@ -303,6 +308,11 @@ absl::StatusOr<int32_t> Runner::PickBucket(int64_t rows, int64_t seqs, int64_t l
       rows, seqs, buckets.back().rows, buckets.back().seqs);
 }
 
+int64_t Runner::LogitRows(const Work& work) const {
+  const auto tokens = static_cast<int64_t>(work.tokens.size());
+  return options_.all_logits ? tokens : std::clamp<int64_t>(work.logits, 0, tokens);
+}
+
 absl::Status Runner::Step(absl::Span<const Work> work, program::StepObserver* observer) {
   if (pages_ == nullptr) return FailedPrecondition("Load has not been called");
   int64_t rows = 0, wanted = 0;
@@ -316,7 +326,7 @@ absl::Status Runner::Step(absl::Span<const Work> work, program::StepObserver* ob
       }
     }
     rows += static_cast<int64_t>(w.tokens.size());
-    if (w.logits) wanted += options_.all_logits ? static_cast<int64_t>(w.tokens.size()) : 1;
+    wanted += LogitRows(w);
   }
   QIAO_ASSIGN_OR_RETURN(int32_t bucket, PickBucket(rows, static_cast<int64_t>(work.size()), wanted));
   const auto width = static_cast<size_t>(programs_->buckets()[static_cast<size_t>(bucket)].table_width);
@@ -344,7 +354,7 @@ absl::Status Runner::Step(absl::Span<const Work> work, program::StepObserver* ob
     for (size_t t = 0; t < work[i].tokens.size(); ++t) {
       const int64_t position = sequence.length_ + static_cast<int64_t>(t);
       const int32_t page = sequence.pages_[static_cast<size_t>(position / page_tokens)];
-      if (work[i].logits && (options_.all_logits || t + 1 == work[i].tokens.size())) {
+      if (static_cast<int64_t>(work[i].tokens.size() - t) <= LogitRows(work[i])) {
         logit_index_.push_back(static_cast<int32_t>(ids_.size()));
       }
       ids_.push_back(work[i].tokens[t]);
@@ -383,7 +393,7 @@ absl::Status Runner::Prefill(Sequence& sequence, absl::Span<const int32_t> token
   const auto chunk = static_cast<size_t>(programs_->buckets().back().rows);
   for (size_t at = 0; at < tokens.size(); at += chunk) {
     const size_t n = std::min(chunk, tokens.size() - at);
-    const Work work{&sequence, tokens.subspan(at, n), options_.all_logits || at + n == tokens.size()};
+    const Work work{&sequence, tokens.subspan(at, n), at + n == tokens.size() ? 1 : 0};
     QIAO_RETURN_IF_ERROR(Step({&work, 1}, observer));
     if (each) QIAO_RETURN_IF_ERROR(each(static_cast<int64_t>(at)));
   }

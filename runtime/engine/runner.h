@@ -57,6 +57,7 @@ struct RunnerOptions {
   int32_t sequences = 1;     // at once
   int64_t cache_tokens = 0;  // that the cache holds, of all sequences; 0: `context` for each
   int32_t chunk = 512;       // rows of a step at most
+  int32_t logits_each = 1;   // rows of a sequence in a step whose logits may be wanted
   bool all_logits = false;   // every row's logits, not only the last of each sequence
   // Bytes for everything that is allocated; mapped weights do not count. 0: all, mapped weights included,
   // must fit what the device has free.
@@ -93,7 +94,7 @@ class Sequence {
 struct Work {
   Sequence* sequence = nullptr;
   absl::Span<const int32_t> tokens;  // at least one; appended to the sequence
-  bool logits = true;                // of the last token (of every token with all_logits)
+  int32_t logits = 1;                // of so many of the last tokens (of every token with all_logits)
 };
 
 // One step at a time; not thread-safe.
@@ -151,6 +152,7 @@ class Runner {
   absl::Status PlanPrograms(const program::TensorSource& source, program::ProgramOptions options);
   absl::Status CheckBudget() const;
   absl::Status Grow(Sequence& sequence, int64_t tokens);
+  int64_t LogitRows(const Work& work) const;
   absl::StatusOr<int32_t> PickBucket(int64_t rows, int64_t seqs, int64_t logit_rows) const;
 
   const models::Model& model_;

@@ -178,6 +178,25 @@ TEST_F(RunnerTest, RefusesTokensOutsideTheVocabularyAndStepsThatAreTooLarge) {
   EXPECT_EQ(a.length(), 0);
 }
 
+TEST_F(RunnerTest, GivesTheLogitsOfSeveralLastTokens) {
+  RunnerOptions options = Small();
+  options.logits_each = 3;
+  auto runner = Loaded(options);
+  std::vector<std::vector<float>> wanted;
+  for (size_t n = 3; n <= 5; ++n) {
+    Sequence a = runner->NewSequence();
+    ASSERT_TRUE(runner->Prefill(a, absl::MakeSpan(kPrompt).first(n)).ok());
+    wanted.emplace_back(runner->Logits(0).begin(), runner->Logits(0).end());
+  }
+  Sequence a = runner->NewSequence(), b = runner->NewSequence();
+  const std::vector<int32_t> other = {9, 8};
+  const Work work[] = {{&b, other, 0}, {&a, absl::MakeSpan(kPrompt).first(5), 3}};
+  ASSERT_TRUE(runner->Step(work).ok());
+  ASSERT_EQ(runner->logit_rows(), 3);
+  for (int64_t i = 0; i < 3; ++i)
+    EXPECT_THAT(runner->Logits(i), testing::ElementsAreArray(wanted[static_cast<size_t>(i)]));
+}
+
 TEST_F(RunnerTest, AModelThatDoesNotFitSaysSoWithNumbersBeforeLoading) {
   RunnerOptions options = Small();
   options.memory_budget = 100'000;
