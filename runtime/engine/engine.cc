@@ -1,25 +1,14 @@
-// The public API over the runner: text in, text out, one request at a time.
+// The public API: loading a model, and what it says of itself. Requests are in generate.cc.
 #include <qiao/engine.h>
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <mutex>
 
 #include "runtime/base/json.h"
-#include "runtime/engine/model_folder.h"
+#include "runtime/engine/engine_impl.h"
 #include "runtime/engine/parameter_count.h"
-#include "runtime/engine/runner.h"
-#include "runtime/engine/sampler.h"
-#include "runtime/program/launch_cost.h"
-#include "runtime/text/detokenizer.h"
 
 namespace qiao {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // The codes of engine.h are a subset; the rest is kUnknown.
 Status Public(const absl::Status& status) {
@@ -43,188 +32,26 @@ Status Public(const absl::Status& status) {
   }
 }
 
-// Nothing throws across the boundary: what a standard container or a caller's hook throws becomes a Status.
-template <typename F>
-auto Guarded(F&& body) -> decltype(body()) {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return Status(Code::kResourceExhausted, "no host memory left");
-  } catch (const std::exception& e) {
-    return Status(Code::kInternal, e.what());
-  } catch (...) {
-    return Status(Code::kInternal, "an exception of unknown type");
-  }
-}
-
-engine::SamplingOptions ToInternal(const SamplingParams& p) {
-  engine::SamplingOptions o;
-  o.temperature = p.temperature;
-  o.top_k = p.top_k;
-  o.top_p = p.top_p;
-  o.min_p = p.min_p;
-  o.repetition_penalty = p.repetition_penalty;
-  o.seed = p.seed;
-  return o;
-}
-
-// Launches as reports for GenerateRequest::on_operation.
-class OperationObserver : public program::StepObserver {
- public:
-  explicit OperationObserver(const std::function<void(const OperationReport&)>& report) : report_(report) {}
-  // What a step gets: nothing where nobody listens.
-  program::StepObserver* get() { return report_ ? this : nullptr; }
-  bool prefill = true;
-
-  absl::Status OnLaunch(const program::LaunchEvent& event) override {
-    QIAO_ASSIGN_OR_RETURN(const program::LaunchCost cost, program::CostOf(event));
-    const std::string kernel = event.plan->kernel();
-    report_({.prefill = prefill,
-             .operation = ops::OpName(event.call->op),
-             .node = event.node->name,
-             .kernel = kernel,
-             .seconds = event.seconds,
-             .flops = cost.cost.flops,
-             .bytes = cost.cost.bytes,
-             .arithmetic = program::Name(cost.arithmetic)});
-    return absl::OkStatus();
-  }
-
- private:
-  const std::function<void(const OperationReport&)>& report_;
-};
-
-}  // namespace
-
-CancelToken::CancelToken() : flag_(std::make_shared<std::atomic<bool>>(false)) {}
-void CancelToken::Cancel() const { static_cast<std::atomic<bool>*>(flag_.get())->store(true); }
-bool CancelToken::cancelled() const { return static_cast<const std::atomic<bool>*>(flag_.get())->load(); }
-
 std::string Version() { return QIAO_VERSION; }
-
-struct Engine::Impl {
-  std::unique_ptr<engine::ModelFolder> folder;
-  std::unique_ptr<program::CheckpointSource> source;
-  std::unique_ptr<engine::Runner> runner;
-  std::mutex busy;  // one Generate at a time
-  std::function<void(LogLevel, std::string_view)> log;
-
-  absl::StatusOr<std::vector<int32_t>> PromptIds(const GenerateRequest& request) const;
-  absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request, const TokenCallback& on_token);
-};
-
-absl::StatusOr<std::vector<int32_t>> Engine::Impl::PromptIds(const GenerateRequest& request) const {
-  std::vector<int32_t> ids = request.ids;
-  if (ids.empty()) {
-    if (!folder->tokenizer) {
-      return FailedPrecondition("%s: has no tokenizer.json, so a prompt must be given as token ids",
-                                folder->path);
-    }
-    QIAO_ASSIGN_OR_RETURN(ids, folder->tokenizer->Encode(request.prompt, !request.rendered));
-    // DeepSeek's tokenizer.json puts nothing before a text and leaves that to add_bos_token.
-    const std::optional<int32_t> bos = folder->tokenizer->bos_id();
-    if (!request.rendered && folder->tokenizer->add_bos_token() && bos &&
-        (ids.empty() || ids.front() != *bos)) {
-      ids.insert(ids.begin(), *bos);
-    }
-  }
-  // A model needs something to continue: an empty prompt begins a text.
-  if (ids.empty()) {
-    if (!folder->BeginOfText())
-      return InvalidArgument("the prompt is empty and the model has no beginning-of-text token");
-    ids.push_back(*folder->BeginOfText());
-  }
-  if (static_cast<int64_t>(ids.size()) >= runner->context()) {
-    return InvalidArgument(
-        "the prompt is %d tokens, and with one to generate that is more than the context of %d; shorten it, "
-        "or allow more context (--ctx, the model was made for %d)",
-        ids.size(), runner->context(), folder->model->info().context);
-  }
-  return ids;
-}
-
-absl::StatusOr<GenerateResult> Engine::Impl::Generate(const GenerateRequest& request,
-                                                      const TokenCallback& on_token) {
-  if (request.max_tokens < 0)
-    return InvalidArgument("max_tokens is %d, must not be negative", request.max_tokens);
-  const engine::SamplingOptions sampling = ToInternal(request.sampling);
-  QIAO_RETURN_IF_ERROR(sampling.Check());
-  QIAO_ASSIGN_OR_RETURN(std::vector<int32_t> history, PromptIds(request));
-
-  GenerateResult result;
-  result.prompt_tokens = static_cast<int64_t>(history.size());
-  if (request.max_tokens == 0) return result;
-  std::lock_guard<std::mutex> lock(busy);
-  engine::Sequence sequence = runner->NewSequence();
-  engine::Sampler sampler(sampling);
-  std::optional<text::Detokenizer> detokenizer;
-  if (folder->tokenizer) detokenizer.emplace(&*folder->tokenizer, /*skip_special=*/true);
-  text::StopMatcher stops(request.stop);
-  const std::vector<int32_t> ends = request.ignore_end ? std::vector<int32_t>() : folder->EndOfText();
-
-  const Clock::time_point start = Clock::now();
-  OperationObserver observer(request.on_operation);
-  const auto progress = [&](int64_t) -> absl::Status {
-    if (request.prefill_progress) request.prefill_progress(sequence.length(), result.prompt_tokens);
-    return request.cancel.cancelled() ? Cancelled("cancelled") : absl::OkStatus();
-  };
-  const absl::Status prefill = runner->Prefill(sequence, history, progress, observer.get());
-  result.prefill_seconds = Since(start);
-  observer.prefill = false;
-  if (request.cancel.cancelled()) {
-    result.finish = Finish::kCancelled;
-    return result;
-  }
-  QIAO_RETURN_IF_ERROR(prefill);
-
-  const Clock::time_point decode = Clock::now();
-  bool stopped_by_caller = false;
-  for (;;) {
-    QIAO_ASSIGN_OR_RETURN(engine::Sampled sampled, sampler.Sample(runner->Logits(0), history));
-    const bool end = std::find(ends.begin(), ends.end(), sampled.id) != ends.end();
-    std::string piece;
-    if (end) {
-      result.finish = Finish::kEndOfText;
-    } else {
-      result.ids.push_back(sampled.id);
-      history.push_back(sampled.id);
-      if (detokenizer) piece = stops.Push(detokenizer->Push(sampled.id));
-      result.text += piece;
-      if (on_token && !on_token(Token{sampled.id, piece, sampled.logprob})) stopped_by_caller = true;
-      if (stops.stopped()) result.finish = Finish::kStop;
-    }
-    if (end || stops.stopped()) break;
-    if (stopped_by_caller || request.cancel.cancelled()) {
-      result.finish = Finish::kCancelled;
-      break;
-    }
-    if (static_cast<int64_t>(result.ids.size()) >= request.max_tokens) {
-      result.finish = Finish::kLength;
-      break;
-    }
-    if (sequence.length() >= runner->context()) {
-      result.finish = Finish::kContext;
-      break;
-    }
-    const engine::Work work{&sequence, {&history.back(), 1}, true};
-    QIAO_RETURN_IF_ERROR(runner->Step({&work, 1}, observer.get()));
-  }
-  result.decode_seconds = Since(decode);
-  // What was held back: an unfinished character, the beginning of a stop string that did not come.
-  if (detokenizer && !stops.stopped()) {
-    std::string rest = stops.Push(detokenizer->Finish());
-    if (!stops.stopped()) rest += stops.Finish();
-    if (stops.stopped()) result.finish = Finish::kStop;
-    result.text += rest;
-    if (!rest.empty() && on_token && !stopped_by_caller) on_token(Token{-1, rest, 0});
-  }
-  return result;
-}
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
 namespace {
+
+absl::Status CheckServing(const EngineOptions& o) {
+  if (o.chunk < o.sequences) {
+    return InvalidArgument(
+        "chunk is %d, but a step must have a token for each of %d sequences; allow fewer sequences or a "
+        "larger "
+        "chunk",
+        o.chunk, o.sequences);
+  }
+  if (o.mixed_chunk < 1) return InvalidArgument("mixed_chunk is %d, must be 1 or more", o.mixed_chunk);
+  if (o.waiting < 1) return InvalidArgument("waiting is %d, must be 1 or more", o.waiting);
+  if (o.cache_tokens < 0) return InvalidArgument("cache_tokens is %d, must not be negative", o.cache_tokens);
+  return absl::OkStatus();
+}
 
 hal::HostHooks Hooks(const EngineOptions& options) {
   hal::HostHooks hooks;
@@ -255,7 +82,6 @@ hal::HostHooks Hooks(const EngineOptions& options) {
 Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
   return Guarded([&]() -> Result<std::unique_ptr<Engine>> {
     auto impl = std::make_unique<Impl>();
-    impl->log = options.log;
     // What is wrong with the options is said before anything large is read.
     engine::OpenOptions open;
     open.progress = options.progress;
@@ -269,6 +95,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     absl::StatusOr<engine::LoadMode> load = engine::ParseLoadMode(options.load);
     if (!load.ok()) return Public(load.status());
     runner.load = *load;
+    if (absl::Status serving = CheckServing(options); !serving.ok()) return Public(serving);
     absl::StatusOr<std::unique_ptr<engine::ModelFolder>> folder =
         engine::OpenModelFolder(options.model, open);
     if (!folder.ok()) return Public(folder.status());
@@ -291,6 +118,12 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     runner.context = options.context;
     runner.page_tokens = options.page_tokens;
     runner.chunk = options.chunk;
+    runner.sequences = options.sequences;
+    const int64_t context = options.context > 0 ? options.context
+                                                : std::min(impl->folder->model->info().context,
+                                                           engine::RunnerOptions::kDefaultContext);
+    runner.cache_tokens =
+        options.cache_tokens != 0 ? options.cache_tokens : context * std::clamp(options.sequences, 1, 4);
     runner.memory_budget = options.memory_budget;
     if (options.threads > 0) runner.device.options["threads"] = std::to_string(options.threads);
     runner.device.hooks = Hooks(options);
@@ -302,15 +135,14 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     if (!planned.ok()) return Public(planned.status());
     impl->runner = *std::move(planned);
     if (absl::Status loaded = impl->runner->Load(options.progress); !loaded.ok()) return Public(loaded);
+    impl->sequences = options.sequences;
+    impl->service =
+        std::make_unique<engine::Service>(*impl->runner, impl->tokenizer(),
+                                          engine::SchedulerOptions{.sequences = options.sequences,
+                                                                   .mixed_chunk = options.mixed_chunk,
+                                                                   .prefix_cache = options.prefix_cache},
+                                          options.waiting);
     return std::unique_ptr<Engine>(new Engine(std::move(impl)));
-  });
-}
-
-Result<GenerateResult> Engine::Generate(const GenerateRequest& request, const TokenCallback& on_token) {
-  return Guarded([&]() -> Result<GenerateResult> {
-    absl::StatusOr<GenerateResult> result = impl_->Generate(request, on_token);
-    if (!result.ok()) return Public(result.status());
-    return *std::move(result);
   });
 }
 
@@ -399,6 +231,8 @@ DeviceReport Engine::device() const {
   r.copied_bytes = programs.fallback().bytes;
   return r;
 }
+
+EngineStats Engine::stats() const { return impl_->service->stats(); }
 
 int64_t Engine::context() const { return impl_->runner->context(); }
 

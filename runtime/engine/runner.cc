@@ -139,9 +139,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
     bucket.rows = static_cast<int32_t>(rows);
     bucket.seqs = static_cast<int32_t>(std::min<int64_t>(rows, o.sequences));
     bucket.logit_rows =
-        o.all_logits
-            ? bucket.rows
-            : static_cast<int32_t>(std::min<int64_t>(rows, int64_t{bucket.seqs} * o.logits_each));
+        o.all_logits ? bucket.rows
+                     : static_cast<int32_t>(std::min<int64_t>(rows, int64_t{bucket.seqs} * o.logits_each));
     bucket.table_width = static_cast<int32_t>(pages_each);
     programs.buckets.push_back(bucket);
     if (rows == chunk) break;
@@ -233,6 +232,25 @@ absl::StatusOr<Sequence> Runner::Fork(const Sequence& sequence) {
     copy.pages_.push_back(page);
   }
   return copy;
+}
+
+absl::StatusOr<Sequence> Runner::Share(absl::Span<const int32_t> pages, int64_t length) {
+  if (length < 0 || CeilDiv(length, page_tokens()) != static_cast<int64_t>(pages.size())) {
+    return InvalidArgument("%d tokens do not lie in %d pages of %d", length, pages.size(), page_tokens());
+  }
+  Sequence shared = NewSequence();
+  shared.length_ = length;
+  shared.pages_.assign(pages.begin(), pages.end());
+  for (int32_t page : pages) pages_->Hold(page);
+  return shared;
+}
+
+int64_t Runner::PagesToGrow(const Sequence& sequence, int64_t tokens) const {
+  const int64_t have = static_cast<int64_t>(sequence.pages_.size());
+  const bool own_copy =
+      sequence.length_ % page_tokens() != 0 &&
+      pages_->holders(sequence.pages_[static_cast<size_t>(sequence.length_ / page_tokens())]) > 1;
+  return std::max<int64_t>(CeilDiv(sequence.length_ + tokens, page_tokens()) - have, 0) + (own_copy ? 1 : 0);
 }
 
 absl::Status Runner::Repeat(Sequence& sequence, int64_t length) {

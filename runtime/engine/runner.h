@@ -113,6 +113,14 @@ class Runner {
   // The same tokens in another sequence, sharing the pages; a page that both would write is copied.
   absl::StatusOr<Sequence> Fork(const Sequence& sequence);
 
+  // A sequence of `length` tokens that already lie in these pages, which others may hold too. INVALID_ARGUMENT
+  // unless the pages are just enough.
+  absl::StatusOr<Sequence> Share(absl::Span<const int32_t> pages, int64_t length);
+  // The pages that a step with so many tokens of the sequence takes from the pool.
+  int64_t PagesToGrow(const Sequence& sequence, int64_t tokens) const;
+  // Null before Load.
+  PagePool* pages() { return pages_.get(); }
+
   // Makes the sequence `length` tokens long by copying its pages over and over, into pages of its own: a deep
   // cache in no time, for measuring. INVALID_ARGUMENT unless it consists of whole pages and is shorter,
   // RESOURCE_EXHAUSTED as for Step.
@@ -135,6 +143,8 @@ class Runner {
 
   const RunnerOptions& options() const { return options_; }
   int64_t context() const { return context_; }
+  // Of a step at most.
+  int64_t max_rows() const { return programs_->buckets().back().rows; }
   int64_t page_tokens() const { return programs_->cache().page_tokens; }
   const models::Model& model() const { return model_; }
   const program::ProgramSet& programs() const { return *programs_; }

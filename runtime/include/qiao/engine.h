@@ -23,6 +23,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -99,9 +100,17 @@ struct EngineOptions {
   int threads = 0;                // of host backends; 0: all CPUs this process may use
   // The plugin's own options; an unknown key is an error that lists the known ones.
   std::map<std::string, std::string> backend_options;
-  int64_t context = 0;      // tokens; 0: the model's, at most 4096
+  int64_t context = 0;      // tokens of one sequence; 0: the model's, at most 4096
   int64_t page_tokens = 0;  // tokens a cache page; 0: what the device prefers
-  int32_t chunk = 512;      // tokens of a prompt in one step at most
+
+  // Serving. A request is one sequence, or `n`; requests beyond what fits wait.
+  int32_t sequences = 8;     // that run at once
+  int64_t cache_tokens = 0;  // that the cache holds, of all sequences; 0: a context each, of four at most
+  int32_t chunk = 512;       // tokens of a step at most
+  // Tokens of prompts in a step that also makes tokens for others: what a long prompt adds to their waiting.
+  int32_t mixed_chunk = 64;
+  int32_t waiting = 4096;    // requests that wait at most; Submit then says RESOURCE_EXHAUSTED
+  bool prefix_cache = true;  // keep the cache's pages of what was computed, for prompts that begin alike
   // Bytes for all that is allocated: stored weights, caches, intermediate values; weights that stay mapped do
   // not count. 0: all of it, mapped weights included, must fit what the device has free. Loading fails with
   // RESOURCE_EXHAUSTED and the numbers, before any weight is read, where it does not fit.
@@ -131,8 +140,20 @@ struct SamplingParams {
   int64_t top_k = 0;       // 0: off
   double top_p = 1;
   double min_p = 0;
-  double repetition_penalty = 1;
-  uint64_t seed = 0;
+  double repetition_penalty = 1;  // over prompt and answer: logits are divided by it, or multiplied below 0
+  double presence_penalty = 0;    // -2..2, over the answer: subtracted once from what occurs in it
+  double frequency_penalty = 0;   // -2..2, over the answer: subtracted for each time it occurs
+  std::vector<std::pair<int32_t, float>> logit_bias;  // (token, -100..100), at most 1024; -100 bans
+  uint64_t seed = 0;  // the same seed, prompt and model give the same tokens, whatever else is being served
+};
+
+// What an answer must look like. It is a promise: tokens that would break it are never chosen, and where an
+// answer ends by itself it is complete. (One that ends by max_tokens, stop or cancel may not be.)
+struct Constraint {
+  enum class Kind { kNone, kJsonObject, kJsonSchema, kRegex, kChoice };
+  Kind kind = Kind::kNone;
+  std::string text;                  // the schema, or the regular expression
+  std::vector<std::string> choices;  // of kChoice
 };
 
 // Stops a running Generate from another thread. Copies share one flag.
@@ -166,33 +187,63 @@ struct GenerateRequest {
   bool rendered = false;
   int64_t max_tokens = 256;
   SamplingParams sampling;
-  std::vector<std::string> stop;  // the text ends before the first of these
-  bool ignore_end = false;        // go on after the end-of-text token
+  Constraint constraint;
+  int32_t n = 1;                     // answers to the one prompt; the i-th has a seed of its own
+  std::vector<std::string> stop;     // the text ends before the first of these
+  std::vector<int32_t> stop_tokens;  // the answer ends before any of these
+  bool ignore_end = false;           // go on after the end-of-text token
+  // -1: none; 0: each token's own log-probability; k <= 20: and those of the k likeliest. All are the
+  // model's, before temperature, penalties, bias and constraint.
+  int32_t logprobs = -1;
+  int32_t priority = 0;  // higher ones go first, and are the last to give up their pages
   CancelToken cancel;
   // While the prompt is read: tokens done and in all.
   std::function<void(int64_t done, int64_t total)> prefill_progress;
-  // For profiles. With it, the device is synchronised around every operation: right for looking, wrong for
-  // speed.
+  // For profiles, on the engine's thread. With it, the device is synchronised around every operation: right
+  // for looking, wrong for speed.
   std::function<void(const OperationReport&)> on_operation;
 };
 
-struct Token {
+struct TokenLogprob {
   int32_t id = 0;
-  std::string_view
-      text;  // what this token adds; whole UTF-8 characters, so it may be empty; valid during the call
   float logprob = 0;
 };
+
+// What is valid during the call only: text, top.
+struct Token {
+  int32_t choice = 0;     // of GenerateRequest::n
+  int32_t id = 0;         // -1: text that was held back until the end and came with no token
+  std::string_view text;  // what this token adds; whole UTF-8 characters, so it may be empty
+  float logprob = 0;      // 0 unless asked for
+  std::span<const TokenLogprob> top;  // the likeliest first
+};
+// Returning false ends the request.
 using TokenCallback = std::function<bool(const Token&)>;
 
 enum class Finish { kLength, kEndOfText, kStop, kCancelled, kContext };
 
-struct GenerateResult {
+struct Choice {
   std::string text;
   std::vector<int32_t> ids;
   Finish finish = Finish::kLength;
-  int64_t prompt_tokens = 0;
-  double prefill_seconds = 0, decode_seconds = 0;  // decode: from the first token on
+  // Where logprobs were asked for: one for each id.
+  std::vector<float> logprobs;
+  std::vector<std::vector<TokenLogprob>> top_logprobs;
 };
+
+// The first choice, and what belongs to all.
+struct GenerateResult : Choice {
+  std::vector<Choice> more;  // the choices 1 .. n - 1
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;                 // of the prompt, that were in the prefix cache
+  int64_t drafted = 0, accepted = 0;         // speculative tokens: tried, and right
+  int32_t preemptions = 0;                   // how often it gave its pages to others and began again
+  double queue_seconds = 0;                  // until its first step
+  double prefill_seconds = 0;                // from then to the first token
+  double decode_seconds = 0;                 // from the first token on
+};
+// Exactly once for every request that Submit took.
+using DoneCallback = std::function<void(Result<GenerateResult>)>;
 
 struct ModelDescription {
   std::string family, architecture, weight_format;
@@ -213,7 +264,21 @@ struct DeviceReport {
   uint64_t copied_bytes = 0;       // between host and device, since loading
 };
 
-// One model on one device. Any method may be called from any thread; Generate calls run one after the other.
+// Since loading, but for what is marked "now".
+struct EngineStats {
+  int32_t running = 0, waiting = 0;                         // now: sequences, requests
+  int64_t pages = 0, pages_free = 0, pages_cached = 0;      // now: of the cache; cached: in the prefix tree
+  int64_t steps = 0, rows = 0;                              // of the model, and tokens in them
+  int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
+  int64_t drafted = 0, accepted = 0;
+  int64_t finished = 0, failed = 0, cancelled = 0, preemptions = 0;
+  double step_seconds = 0;  // the model at work
+};
+
+// One model on one device, serving any number of requests at once: prompts are read in chunks beside the
+// tokens that others wait for, sequences share the cache's pages, and what does not fit waits. A request's
+// tokens and log-probabilities are the same bits alone and in company (where DeviceReport::row_invariant). Any
+// method may be called from any thread, but not from the callbacks of Submit.
 class QIAO_API Engine {
  public:
   // Reads the headers, plans the memory, then loads.
@@ -222,9 +287,14 @@ class QIAO_API Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Calls `on_token` (may be null) for every token as it is made. A prompt that does not fit the context is
-  // INVALID_ARGUMENT with the numbers: nothing is cut silently.
+  // Waits for the answer; calls `on_token` (may be null) on this thread for every token, in order. A prompt
+  // that does not fit the context is INVALID_ARGUMENT with the numbers: nothing is cut silently.
   Result<GenerateResult> Generate(const GenerateRequest& request, const TokenCallback& on_token);
+  // Returns at once, with what is wrong with the request or RESOURCE_EXHAUSTED where too many wait; then
+  // nothing is called. Else `on_token` (may be null) and at the end `on_done` are called on the engine's own
+  // thread, where they hold up everybody: hand the work to another thread. A destroyed engine ends its
+  // requests with kCancelled.
+  Status Submit(const GenerateRequest& request, TokenCallback on_token, DoneCallback on_done);
 
   Result<std::vector<int32_t>> Tokenize(std::string_view text, bool add_special) const;
   Result<std::string> Detokenize(const std::vector<int32_t>& ids) const;
@@ -236,6 +306,7 @@ class QIAO_API Engine {
   ModelDescription model() const;
   MemoryReport memory() const;
   DeviceReport device() const;
+  EngineStats stats() const;
   int64_t context() const;
 
  private:

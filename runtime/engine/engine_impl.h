@@ -1,0 +1,48 @@
+// What stands behind the public API.
+#pragma once
+
+#include <qiao/engine.h>
+
+#include <exception>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "runtime/base/status.h"
+#include "runtime/engine/model_folder.h"
+#include "runtime/engine/runner.h"
+#include "runtime/engine/service.h"
+
+namespace qiao {
+
+struct Engine::Impl {
+  std::unique_ptr<engine::ModelFolder> folder;
+  std::unique_ptr<program::CheckpointSource> source;
+  std::unique_ptr<engine::Runner> runner;
+  int32_t sequences = 1;
+  std::unique_ptr<engine::Service> service;  // the first to go: its thread uses all of the above
+
+  // Null where the model has none.
+  const text::Tokenizer* tokenizer() const { return folder->tokenizer ? &*folder->tokenizer : nullptr; }
+  absl::StatusOr<std::vector<int32_t>> PromptIds(const GenerateRequest& request) const;
+  // Checks everything that can be checked before the request's turn comes.
+  absl::StatusOr<std::unique_ptr<engine::Request>> MakeRequest(const GenerateRequest& spec) const;
+};
+
+Status Public(const absl::Status& status);
+
+// Nothing throws across the boundary: what a standard container or a caller's hook throws becomes a Status.
+template <typename F>
+auto Guarded(F&& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    return Status(Code::kResourceExhausted, "no host memory left");
+  } catch (const std::exception& e) {
+    return Status(Code::kInternal, e.what());
+  } catch (...) {
+    return Status(Code::kInternal, "an exception of unknown type");
+  }
+}
+
+}  // namespace qiao

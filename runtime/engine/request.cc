@@ -1,0 +1,106 @@
+#include "runtime/engine/request.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace qiao::engine {
+namespace {
+
+// Callbacks are foreign code; what they throw ends their request and nothing else.
+template <typename F>
+absl::Status Call(std::string_view what, F&& callback) {
+  try {
+    callback();
+    return absl::OkStatus();
+  } catch (const std::exception& e) {
+    return Internal("the callback for %s threw: %s", what, e.what());
+  } catch (...) {
+    return Internal("the callback for %s threw an exception of unknown type", what);
+  }
+}
+
+SamplingOptions OfChoice(SamplingOptions options, int32_t choice) {
+  options.seed += static_cast<uint64_t>(choice) * 0xd1342543de82ef95u;
+  return options;
+}
+
+}  // namespace
+
+OperationObserver* Request::observer(bool prefill) {
+  if (!spec.on_operation) return nullptr;
+  if (!observing) observing.emplace(spec.on_operation);
+  observing->prefill = prefill;
+  return &*observing;
+}
+
+absl::Status Request::Progress(int64_t tokens) {
+  if (!spec.prefill_progress) return absl::OkStatus();
+  return Call("prefill progress", [&] { spec.prefill_progress(tokens, result.prompt_tokens); });
+}
+
+void Request::Done() {
+  // There is nobody left to tell of an exception.
+  static_cast<void>(Call("the end", [&] {
+    if (failure.ok()) {
+      on_done(std::move(result));
+    } else {
+      on_done(failure);
+    }
+  }));
+}
+
+Stream::Stream(Request& request, int32_t choice, const text::Tokenizer* tokenizer)
+    : request_(request),
+      choice_(choice),
+      prompt_(static_cast<int64_t>(request.spec.ids.size())),
+      tokens_(request.spec.ids),
+      sampler_(OfChoice(request.sampling, choice)),
+      stops_(request.spec.stop) {
+  if (tokenizer != nullptr) detokenizer_.emplace(tokenizer, /*skip_special=*/true);
+}
+
+absl::Status Stream::Emit(int32_t id, const std::string& text, const Sampled& sampled) {
+  if (!request_.on_token) return absl::OkStatus();
+  return Call("tokens", [&] {
+    const Token token{.choice = choice_, .id = id, .text = text, .logprob = sampled.logprob, .top = {}};
+    if (!request_.on_token(token)) request_.dropped->store(true);
+  });
+}
+
+absl::Status Stream::Take(absl::Span<const float> logits, int32_t argmax) {
+  static_cast<void>(argmax);
+  QIAO_ASSIGN_OR_RETURN(const Sampled sampled, sampler_.Sample(logits, tokens_));
+  const auto is = [&](const std::vector<int32_t>& ids) {
+    return std::find(ids.begin(), ids.end(), sampled.id) != ids.end();
+  };
+  if (is(request_.ends)) return End(Finish::kEndOfText);
+  if (is(request_.spec.stop_tokens)) return End(Finish::kStop);
+  tokens_.push_back(sampled.id);
+  Choice& out = result();
+  out.ids.push_back(sampled.id);
+  if (request_.spec.logprobs >= 0) out.logprobs.push_back(sampled.logprob);
+  std::string piece;
+  if (detokenizer_) piece = stops_.Push(detokenizer_->Push(sampled.id));
+  out.text += piece;
+  QIAO_RETURN_IF_ERROR(Emit(sampled.id, piece, sampled));
+  if (stops_.stopped()) return End(Finish::kStop);
+  if (generated() >= request_.spec.max_tokens) return End(Finish::kLength);
+  return absl::OkStatus();
+}
+
+// What was held back comes now: an unfinished character, the beginning of a stop string that did not come.
+absl::Status Stream::End(Finish finish) {
+  finished_ = true;
+  Choice& out = result();
+  out.finish = finish;
+  if (!detokenizer_ || stops_.stopped()) return absl::OkStatus();
+  std::string rest = stops_.Push(detokenizer_->Finish());
+  if (!stops_.stopped()) rest += stops_.Finish();
+  if (stops_.stopped()) out.finish = Finish::kStop;
+  out.text += rest;
+  if (rest.empty() || request_.cancelled()) return absl::OkStatus();
+  return Emit(-1, rest, {});
+}
+
+}  // namespace qiao::engine

@@ -1,0 +1,253 @@
+#include "runtime/engine/scheduler.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "runtime/base/checked.h"
+#include "runtime/engine/operation_observer.h"
+
+namespace qiao::engine {
+
+Scheduler::Scheduler(Runner& runner, const text::Tokenizer* tokenizer, SchedulerOptions options)
+    : runner_(runner), tokenizer_(tokenizer), options_(options) {
+  if (options_.prefix_cache)
+    prefixes_ = std::make_unique<PrefixTree>(*runner_.pages(), runner_.page_tokens());
+  // A step allocates nothing for itself.
+  const auto most = static_cast<size_t>(options_.sequences);
+  running_.reserve(most);
+  planned_.reserve(most);
+  prompts_.reserve(most);
+  work_.reserve(most);
+}
+
+void Scheduler::Stop() {
+  for (const std::unique_ptr<Request>& request : requests_) request->dropped->store(true);
+  EndCancelled();
+}
+
+bool Scheduler::Before(const Active& a, const Active& b) {
+  const Request &x = a.request(), &y = b.request();
+  if (x.spec.priority != y.spec.priority) return x.spec.priority > y.spec.priority;
+  if (x.arrival != y.arrival) return x.arrival < y.arrival;
+  return a.stream->choice() < b.stream->choice();
+}
+
+void Scheduler::InsertInOrder(std::vector<ActivePtr>& into, ActivePtr active) {
+  const auto at = std::upper_bound(into.begin(), into.end(), active,
+                                   [](const ActivePtr& a, const ActivePtr& b) { return Before(*a, *b); });
+  into.insert(at, std::move(active));
+}
+
+void Scheduler::Add(std::unique_ptr<Request> request) {
+  request->arrival = arrivals_++;
+  request->result.prompt_tokens = static_cast<int64_t>(request->spec.ids.size());
+  request->open = request->spec.n;
+  request->result.more.resize(static_cast<size_t>(request->spec.n - 1));
+  for (Choice& choice : request->result.more) choice.finish = qiao::Finish::kCancelled;  // unless it begins
+  auto active = std::make_unique<Active>();
+  active->stream = std::make_unique<Stream>(*request, 0, tokenizer_);
+  requests_.push_back(std::move(request));
+  if (active->request().spec.max_tokens == 0) return Finish(active->request());  // choices are as they are
+  InsertInOrder(waiting_, std::move(active));
+}
+
+bool Scheduler::Step() {
+  EndCancelled();
+  Admit();
+  if (running_.empty()) return !waiting_.empty();
+  Plan();
+  Run();
+  Retire();
+  return !requests_.empty();
+}
+
+void Scheduler::Plan() {
+  int64_t rows = 0;
+  for (const ActivePtr& active : running_) {
+    active->planned = !active->forks && active->decodes() ? 1 : 0;
+    rows += active->planned;
+  }
+  PlanPrompts(rows);
+  planned_.clear();
+  int64_t pages = 0;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Active& active = *running_[i];
+    if (active.planned == 0 || !FindPages(i, pages)) continue;
+    pages += runner_.PagesToGrow(active.sequence, active.planned);
+    planned_.push_back(&active);
+  }
+}
+
+void Scheduler::PlanPrompts(int64_t rows) {
+  int64_t budget = runner_.max_rows() - rows;
+  if (rows > 0) budget = std::min<int64_t>(budget, options_.mixed_chunk);
+  prompts_.clear();
+  int64_t left = 0;
+  for (const ActivePtr& active : running_) {
+    if (active->forks || active->planned > 0) continue;
+    prompts_.push_back(active.get());
+    left += active->remaining();
+  }
+  if (prompts_.empty() || budget <= 0) return;
+  // The first has half at least, and what the others cannot use.
+  Active& first = *prompts_.front();
+  left -= first.remaining();
+  first.planned = std::min(first.remaining(), std::max(CeilDiv(budget, 2), budget - left));
+  budget -= first.planned;
+  std::sort(prompts_.begin() + 1, prompts_.end(), [](const Active* a, const Active* b) {
+    const int32_t x = a->request().spec.priority, y = b->request().spec.priority;
+    if (x != y) return x > y;
+    if (a->remaining() != b->remaining()) return a->remaining() < b->remaining();
+    return Before(*a, *b);
+  });
+  for (size_t i = 1; i < prompts_.size() && budget > 0; ++i) {
+    prompts_[i]->planned = std::min(prompts_[i]->remaining(), budget);
+    budget -= prompts_[i]->planned;
+  }
+}
+
+void Scheduler::Run() {
+  if (planned_.empty()) return;
+  const absl::Status status = Execute(planned_);
+  if (status.ok()) return;
+  // Whoever is to blame fails again; for the others nothing has changed yet.
+  for (Active* active : planned_) active->failure = Execute({&active, 1});
+}
+
+absl::Status Scheduler::Execute(absl::Span<Active* const> actives) {
+  work_.clear();
+  OperationObserver* observer = nullptr;
+  int64_t rows = 0;
+  for (Active* active : actives) {
+    const absl::Span<const int32_t> all = active->stream->tokens();
+    const auto from = static_cast<size_t>(active->sequence.length());
+    const absl::Span<const int32_t> tokens = all.subspan(from, static_cast<size_t>(active->planned));
+    const bool last = from + tokens.size() == all.size();
+    work_.push_back({&active->sequence, tokens, last ? 1 : 0});
+    rows += active->planned;
+    if (observer == nullptr) observer = active->request().observer(active->stream->generated() == 0);
+  }
+  const Clock::time_point start = Clock::now();
+  const absl::Status status = runner_.Step(work_, observer);
+  stats_.step_seconds += Since(start);
+  if (!status.ok()) return status;
+  ++stats_.steps;
+  stats_.rows += rows;
+  Harvest(actives);
+  return absl::OkStatus();
+}
+
+// Logits are there until the next step.
+void Scheduler::Harvest(absl::Span<Active* const> actives) {
+  int64_t row = 0;
+  for (size_t i = 0; i < actives.size(); ++i) {
+    Active& active = *actives[i];
+    const bool prompt = active.stream->generated() == 0;
+    if (active.planned > 1) Remember(active, /*whole=*/false);
+    if (prompt) {
+      stats_.prompt_tokens += active.planned;
+      active.failure = active.request().Progress(active.sequence.length());
+    }
+    if (work_[i].logits == 0) continue;
+    if (prompt) active.request().first_token = Clock::now();
+    if (prompt && active.request().spec.n > 1 && active.failure.ok())
+      active.failure = ForkChoices(active, row);
+    if (active.failure.ok()) active.failure = Take(active, row);
+    ++row;
+  }
+}
+
+absl::Status Scheduler::Take(Active& active, int64_t row) {
+  QIAO_RETURN_IF_ERROR(active.stream->Take(runner_.Logits(row), runner_.Argmax(row)));
+  ++stats_.generated_tokens;
+  if (!active.stream->finished() && active.sequence.length() >= runner_.context())
+    return active.stream->End(qiao::Finish::kContext);
+  return absl::OkStatus();
+}
+
+absl::Status Scheduler::ForkChoices(Active& first, int64_t row) {
+  for (const ActivePtr& active : running_) {
+    if (!active->forks || &active->request() != &first.request()) continue;
+    QIAO_ASSIGN_OR_RETURN(active->sequence, runner_.Fork(first.sequence));
+    active->forks = false;
+    QIAO_RETURN_IF_ERROR(Take(*active, row));
+  }
+  return absl::OkStatus();
+}
+
+void Scheduler::Remember(const Active& active, bool whole) {
+  if (prefixes_ == nullptr) return;
+  const auto length = static_cast<size_t>(active.sequence.length());
+  const auto page = static_cast<size_t>(runner_.page_tokens());
+  const size_t pages = whole ? CeilDiv(length, page) : length / page;
+  const absl::Span<const int32_t> tokens = active.stream->tokens();
+  prefixes_->Insert(tokens.first(std::min(length, pages * page)), active.sequence.pages().first(pages));
+}
+
+void Scheduler::EndCancelled() {
+  bool any = false;
+  for (std::vector<ActivePtr>* actives : {&running_, &waiting_}) {
+    for (const ActivePtr& active : *actives) {
+      Request& request = active->request();
+      if (!request.cancelled()) continue;
+      any = true;
+      if (active->stream->finished()) continue;
+      if (absl::Status status = active->stream->End(qiao::Finish::kCancelled); !status.ok())
+        active->failure = std::move(status);
+      request.open = 1;  // choices that have not begun never will
+    }
+  }
+  if (any) Retire();
+}
+
+// What has ended or failed gives its pages back; a request ends with the last of its choices, or with the first
+// that fails.
+void Scheduler::Retire() {
+  for (std::vector<ActivePtr>* actives : {&running_, &waiting_}) {
+    for (size_t i = 0; i < actives->size();) {
+      Active& active = *(*actives)[i];
+      Request& request = active.request();
+      if (!active.failure.ok() && request.failure.ok()) request.failure = active.failure;
+      if (active.failure.ok() && !active.stream->finished()) {
+        ++i;
+        continue;
+      }
+      if (active.failure.ok()) {
+        Remember(active, /*whole=*/true);
+        --request.open;
+      }
+      const bool over = request.open == 0 || !request.failure.ok();
+      actives->erase(actives->begin() + static_cast<ptrdiff_t>(i));
+      if (!over) continue;
+      Finish(request);
+      i = 0;  // others of it may have gone too
+    }
+  }
+}
+
+void Scheduler::Finish(Request& request) {
+  for (std::vector<ActivePtr>* actives : {&running_, &waiting_})
+    std::erase_if(*actives, [&](const ActivePtr& active) { return &active->request() == &request; });
+  const Clock::time_point now = Clock::now();
+  GenerateResult& result = request.result;
+  const auto or_now = [&](Clock::time_point t) { return t == Clock::time_point() ? now : t; };
+  result.queue_seconds = Seconds(or_now(request.started) - request.submitted);
+  result.prefill_seconds = Seconds(or_now(request.first_token) - or_now(request.started));
+  result.decode_seconds = Seconds(now - or_now(request.first_token));
+  ++(!request.failure.ok() ? stats_.failed : request.cancelled() ? stats_.cancelled : stats_.finished);
+  request.Done();
+  std::erase_if(requests_, [&](const std::unique_ptr<Request>& r) { return r.get() == &request; });
+}
+
+const EngineStats& Scheduler::stats() {
+  const PagePool& pool = *runner_.pages();
+  stats_.running = static_cast<int32_t>(running_.size());
+  stats_.waiting = static_cast<int32_t>(waiting_.size());
+  stats_.pages = pool.size();
+  stats_.pages_free = pool.free();
+  stats_.pages_cached = prefixes_ == nullptr ? 0 : prefixes_->pages();
+  return stats_;
+}
+
+}  // namespace qiao::engine

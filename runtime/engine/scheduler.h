@@ -1,0 +1,99 @@
+// Which sequences take part in the next step of the model, with how many tokens: continuous batching with
+// prompts read in chunks beside the tokens that others wait for (Sarathi-Serve, Agrawal et al. 2024), over
+// cache pages that are shared by prefix.
+//
+// - Everybody who generates gets a row in every step. What the step has left over goes to prompts: half to the
+//   one that came first, the rest to those that have least to go, so that a short request passes a prompt of
+//   100,000 tokens and the long one still advances.
+// - A request is admitted when the pages of its prompt are free or can be freed by giving up cached prefixes.
+// - When pages run out, the one that came last (of the lowest priority) gives up its own and begins again
+//   later, from what is still cached of it. Its tokens do not change by that: a row's bits depend on nothing
+//   else in the step, and the samplers survive.
+// - A step that fails is repeated for each sequence alone; those that fail then are the only ones to end with
+//   the error.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "runtime/engine/prefix_tree.h"
+#include "runtime/engine/request.h"
+#include "runtime/engine/runner.h"
+
+namespace qiao::engine {
+
+struct SchedulerOptions {
+  int32_t sequences = 8;  // at once; not more than the runner's
+  int32_t mixed_chunk = 64;
+  bool prefix_cache = true;
+};
+
+// For one thread. The runner must be loaded, and outlive it, as must the tokenizer (may be null).
+class Scheduler {
+ public:
+  Scheduler(Runner& runner, const text::Tokenizer* tokenizer, SchedulerOptions options);
+  // Ends everything as cancelled.
+  void Stop();
+  ~Scheduler() { Stop(); }
+
+  // Its on_done is called once, in Step or in the destructor. Everything that can be wrong with it by itself
+  // has been checked.
+  void Add(std::unique_ptr<Request> request);
+  // Lets time pass: ends what was cancelled, admits, runs one step of the model, hands out tokens. False when
+  // there is nothing left to do.
+  bool Step();
+
+  // Counters, and what is held now.
+  const EngineStats& stats();
+  // The cache's pages that a sequence may have at most.
+  int64_t capacity() const { return runner_.pages()->size(); }
+
+ private:
+  // A choice that is being worked on, or that waits for its turn (again).
+  struct Active {
+    std::unique_ptr<Stream> stream;
+    Sequence sequence;
+    bool forks = false;   // choices beyond the first wait for the prompt to be read
+    int64_t planned = 0;  // tokens of the next step
+    absl::Status failure;
+
+    Request& request() const { return stream->request(); }
+    int64_t remaining() const { return static_cast<int64_t>(stream->tokens().size()) - sequence.length(); }
+    bool decodes() const { return stream->generated() > 0 && remaining() == 1; }
+  };
+  using ActivePtr = std::unique_ptr<Active>;
+
+  static bool Before(const Active& a, const Active& b);
+  static void InsertInOrder(std::vector<ActivePtr>& into, ActivePtr active);
+  void EndCancelled();
+  void Admit();
+  bool TryAdmit(Active& active, int64_t& available);
+  void Plan();
+  void PlanPrompts(int64_t rows);
+  bool FindPages(size_t index, int64_t pages);
+  void Preempt(size_t index);
+  void Run();
+  absl::Status Execute(absl::Span<Active* const> actives);
+  void Harvest(absl::Span<Active* const> actives);
+  absl::Status Take(Active& active, int64_t row);
+  absl::Status ForkChoices(Active& first, int64_t row);
+  void Remember(const Active& active, bool whole);
+  void Retire();
+  void Finish(Request& request);
+
+  Runner& runner_;
+  const text::Tokenizer* const tokenizer_;
+  const SchedulerOptions options_;
+  std::unique_ptr<PrefixTree> prefixes_;
+  std::vector<std::unique_ptr<Request>> requests_;
+  std::vector<ActivePtr> running_, waiting_;  // in order of Before
+  uint64_t arrivals_ = 0;
+  int32_t passed_ = 0;  // admissions that went past the first that waits
+  EngineStats stats_;
+  // Reused by every step.
+  std::vector<Active*> planned_, prompts_;
+  std::vector<Work> work_;
+};
+
+}  // namespace qiao::engine
