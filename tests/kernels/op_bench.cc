@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <numeric>
 #include <random>
 
 #include "runtime/base/checked.h"
@@ -135,9 +136,9 @@ absl::Status OpBench::PlaceWeight(Arg& arg, uint32_t index) {
   const auto copies =
       static_cast<size_t>(std::clamp<int64_t>(room / groups, 1, static_cast<int64_t>(kMostPlaces)));
   const int64_t scale_ld = CeilDiv(cols, kBlock);
-  scales_.resize(std::max(scales_.size(), static_cast<size_t>(CeilDiv(rows, kBlock) * scale_ld)), 0.01f);
-  group_start_.resize(std::max(group_start_.size(), static_cast<size_t>(groups) + 1));
-  for (size_t i = 0; i < group_start_.size(); ++i) group_start_[i] = static_cast<int32_t>(i);
+  arg.scales.assign(static_cast<size_t>(CeilDiv(rows, kBlock) * scale_ld), 0.01f);
+  arg.group_start.resize(static_cast<size_t>(groups) + 1);
+  std::iota(arg.group_start.begin(), arg.group_start.end(), 0);
 
   std::vector<qiao_weight_choice> choices;
   int64_t next = 0;
@@ -153,7 +154,7 @@ absl::Status OpBench::PlaceWeight(Arg& arg, uint32_t index) {
       piece.group = static_cast<int32_t>(g);
       piece.scheme = t.scheme;
       if (t.scheme == QIAO_SCHEME_BLOCK) {
-        piece.scale = scales_.data();
+        piece.scale = arg.scales.data();
         piece.scale_ld = scale_ld;
         piece.block[0] = piece.block[1] = kBlock;
       }
@@ -170,6 +171,7 @@ absl::Status OpBench::PlaceWeight(Arg& arg, uint32_t index) {
     request.cols = cols;
     request.piece_count = static_cast<uint32_t>(pieces.size());
     request.piece = pieces.data();
+    request.residence = QIAO_WEIGHT_COPY;
     QIAO_ASSIGN_OR_RETURN(const qiao_weight_choice choice, bench.device->ChooseWeight(request));
     if (choice.activation != request.activation) {
       return Unimplemented("the device wants other activations for this weight: %s", choice.why);
@@ -195,7 +197,7 @@ absl::Status OpBench::PlaceWeight(Arg& arg, uint32_t index) {
   if (!arg.places.empty()) return absl::OkStatus();
   for (const auto& pieces : arg.pieces) {
     arg.views.push_back(
-        {sizeof(qiao_weight_view), static_cast<uint32_t>(groups), group_start_.data(), pieces->data()});
+        {sizeof(qiao_weight_view), static_cast<uint32_t>(groups), arg.group_start.data(), pieces->data()});
   }
   for (qiao_weight_view& view : arg.views) arg.places.push_back(&view);
   return absl::OkStatus();
@@ -223,10 +225,8 @@ absl::Status OpBench::Place(Arg& arg) {
   return absl::OkStatus();
 }
 
-absl::Status OpBench::Measure(benchmark::State& state, int32_t rows, int32_t length) {
-  const Bench& bench = TheBench();
-  QIAO_ASSIGN_OR_RETURN(stream_, bench.device->CreateStream());
-  std::vector<qiao_tensor> tensors;
+absl::Status OpBench::PlaceAll() {
+  QIAO_ASSIGN_OR_RETURN(stream_, TheBench().device->CreateStream());
   for (size_t i = 0; i < args_.size(); ++i) {
     Arg& arg = args_[i];
     if (arg.tensor.dtype == QIAO_DTYPE_NONE) {
@@ -236,8 +236,29 @@ absl::Status OpBench::Measure(benchmark::State& state, int32_t rows, int32_t len
     } else {
       QIAO_RETURN_IF_ERROR(Place(arg));
     }
-    tensors.push_back(arg.tensor);
   }
+  return absl::OkStatus();
+}
+
+// All that decides what PlaceAll does.
+std::string OpBench::Description() const {
+  std::string text = std::to_string(op_);
+  const auto append = [&](const void* data, size_t size) {
+    text.append(static_cast<const char*>(data), size);
+  };
+  append(params_.data(), params_.size());
+  for (const Arg& arg : args_) {
+    append(&arg.tensor, sizeof(arg.tensor));
+    text += arg.weight ? 'w' : arg.rotated ? 'r' : 'a';
+    for (const std::vector<std::byte>& contents : arg.contents) append(contents.data(), contents.size());
+  }
+  return text;
+}
+
+absl::Status OpBench::Measure(benchmark::State& state, int32_t rows, int32_t length) {
+  const Bench& bench = TheBench();
+  std::vector<qiao_tensor> tensors;
+  for (const Arg& arg : args_) tensors.push_back(arg.tensor);
   const qiao_op_call call{sizeof(call), op_, params_.data(), static_cast<uint32_t>(tensors.size()),
                           tensors.data()};
   QIAO_RETURN_IF_ERROR(ops::Find(op_)->check(call));
@@ -301,8 +322,19 @@ absl::Status OpBench::Measure(benchmark::State& state, int32_t rows, int32_t len
   return absl::OkStatus();
 }
 
+// Google Benchmark calls with more and more iterations until they take long enough. What the first call placed
+// serves them all: storing the weights takes longer than most measurements.
 void OpBench::Run(benchmark::State& state, int32_t rows, int32_t length) {
-  const absl::Status status = Measure(state, rows, length);
+  static std::string placed_as;
+  static std::unique_ptr<OpBench> placed;
+  absl::Status status;
+  if (std::string description = Description(); placed == nullptr || placed_as != description) {
+    placed.reset();  // its memory first
+    placed = std::make_unique<OpBench>(std::move(*this));
+    status = placed->PlaceAll();
+    placed_as = status.ok() ? std::move(description) : "";
+  }
+  if (status.ok()) status = placed->Measure(state, rows, length);
   if (!status.ok()) state.SkipWithError(std::string(Message(status)).c_str());
 }
 
