@@ -17,6 +17,7 @@ namespace qiao::bench {
 namespace {
 
 constexpr int64_t kLeastRotated = int64_t{512} << 20, kMostRotated = int64_t{1} << 30;
+constexpr uint64_t kLimitsStream = uint64_t{1} << 30;  // that the read rate is measured over
 constexpr size_t kMostPlaces = 512;
 constexpr int32_t kBlock = 128;
 
@@ -63,7 +64,7 @@ Bench Open() {
     std::exit(1);
   }
   std::fprintf(stderr, "%s\n", bench.device->properties().name);
-  if (auto limits = bench.device->MeasureLimits(); limits.ok()) {
+  if (auto limits = bench.device->MeasureLimits(kLimitsStream); limits.ok()) {
     bench.limits = *limits;
     std::fprintf(stderr, "reads %.1f GB/s, bf16 %.0f GFLOP/s, int8 %.0f GOP/s\n%s\n",
                  limits->read_bytes_per_s / 1e9, limits->flops_bf16 / 1e9, limits->ops_i8 / 1e9, limits->how);
@@ -255,7 +256,7 @@ std::string OpBench::Description() const {
   return text;
 }
 
-absl::Status OpBench::Measure(benchmark::State& state, int32_t rows, int32_t length) {
+absl::Status OpBench::Measure(benchmark::State& state, int32_t rows, int32_t length, int32_t seqs) {
   const Bench& bench = TheBench();
   std::vector<qiao_tensor> tensors;
   for (const Arg& arg : args_) tensors.push_back(arg.tensor);
@@ -267,9 +268,11 @@ absl::Status OpBench::Measure(benchmark::State& state, int32_t rows, int32_t len
   QIAO_ASSIGN_OR_RETURN(const auto plan, bench.device->Prepare(call));
   QIAO_ASSIGN_OR_RETURN(const hal::Buffer workspace, bench.device->Allocate(plan->workspace_bytes()));
 
-  const int32_t q_start[2] = {0, rows}, kv_len[1] = {std::max(rows, length)};
-  const int32_t counts[4] = {rows, 1, rows, 0};
-  const qiao_batch batch{sizeof(batch), rows, 1, rows, q_start, kv_len, counts};
+  std::vector<int32_t> q_start;
+  for (int32_t s = 0; s <= seqs; ++s) q_start.push_back(s * (rows / seqs));
+  const std::vector<int32_t> kv_len(static_cast<size_t>(seqs), std::max(rows / seqs, length));
+  const int32_t counts[4] = {rows, seqs, rows, 0};
+  const qiao_batch batch{sizeof(batch), rows, seqs, rows, q_start.data(), kv_len.data(), counts};
   std::vector<void*> pointers(args_.size());
   const auto launch = [&](size_t i) -> absl::Status {
     for (size_t a = 0; a < args_.size(); ++a) pointers[a] = args_[a].places[i % args_[a].places.size()];
@@ -324,7 +327,7 @@ absl::Status OpBench::Measure(benchmark::State& state, int32_t rows, int32_t len
 
 // Google Benchmark calls with more and more iterations until they take long enough. What the first call placed
 // serves them all: storing the weights takes longer than most measurements.
-void OpBench::Run(benchmark::State& state, int32_t rows, int32_t length) {
+void OpBench::Run(benchmark::State& state, int64_t rows, int64_t length, int64_t seqs) {
   static std::string placed_as;
   static std::unique_ptr<OpBench> placed;
   absl::Status status;
@@ -334,7 +337,10 @@ void OpBench::Run(benchmark::State& state, int32_t rows, int32_t length) {
     status = placed->PlaceAll();
     placed_as = status.ok() ? std::move(description) : "";
   }
-  if (status.ok()) status = placed->Measure(state, rows, length);
+  if (status.ok()) {
+    status = placed->Measure(state, static_cast<int32_t>(rows), static_cast<int32_t>(length),
+                             static_cast<int32_t>(seqs));
+  }
   if (!status.ok()) state.SkipWithError(std::string(Message(status)).c_str());
 }
 

@@ -51,9 +51,9 @@ class OpBench {
     return *this;
   }
 
-  // `rows` live rows, the last of `length` tokens of one sequence. Counters: GB/s and GFLOP/s of what the
-  // catalogue says that it must do, and the share of the roofline.
-  void Run(benchmark::State& state, int32_t rows, int32_t length = 0);
+  // `rows` live rows, shared evenly by `seqs` sequences: the last of the `length` tokens that each has then.
+  // Counters: GB/s and GFLOP/s of what the catalogue says that it must do, and the share of the roofline.
+  void Run(benchmark::State& state, int64_t rows, int64_t length = 0, int64_t seqs = 1);
 
  private:
   struct Arg {
@@ -73,7 +73,7 @@ class OpBench {
   absl::Status PlaceAll();
   absl::Status Place(Arg& arg);
   absl::Status PlaceWeight(Arg& arg, uint32_t index);
-  absl::Status Measure(benchmark::State& state, int32_t rows, int32_t length);
+  absl::Status Measure(benchmark::State& state, int32_t rows, int32_t length, int32_t seqs);
 
   uint32_t op_;
   ops::Params params_;
