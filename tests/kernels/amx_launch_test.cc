@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/products_amx.h"
-#include "tests/kernels/amx_emulator.h"
+#include "tests/kernels/amx_test.h"
 #include "tests/kernels/cpu_call.h"
 
 #if defined(__x86_64__)
@@ -14,12 +14,8 @@
 namespace qiao::kernels::cpu {
 namespace {
 
-class AmxLaunch : public testing::Test {
+class AmxLaunch : public AmxTest {
  protected:
-  void SetUp() override {
-    if (!AmxForTests::RunsTheRest()) GTEST_SKIP() << "this CPU lacks the AVX-512 that AMX kernels use";
-  }
-  AmxForTests amx_;
   ThreadPool pool_{2};
 };
 
