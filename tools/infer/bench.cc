@@ -1,7 +1,6 @@
 // infer bench: how fast a model runs, beside what the machine could do.
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <ctime>
 
 #include "tools/infer/args.h"

@@ -4,9 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "absl/types/span.h"
 #include "runtime/base/dtype.h"
-#include "runtime/base/status.h"
 
 namespace qiao::tools {
 

@@ -3,6 +3,9 @@
 #include <qiao/engine.h>
 #include <sys/stat.h>
 
+#include <optional>
+#include <string_view>
+
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "runtime/base/checked.h"
@@ -56,8 +59,7 @@ class Planner {
 absl::Status Planner::CheckFormat() const {
   if (format_.pack != "neutral") {
     return Unimplemented(
-        "--pack %s: no backend has a packed form of its own yet; --pack neutral, the default, stores the "
-        "weights "
+        "--pack %s: packed forms are not written to files yet; --pack neutral, the default, stores the weights "
         "row-major, which every backend reads",
         format_.pack);
   }
