@@ -98,14 +98,8 @@ absl::StatusOr<std::vector<BenchResult>> RunCases(Workbench& bench, const BenchP
 absl::Status Bench(const BenchArgs& args) {
   CatchInterrupts();
   QIAO_ASSIGN_OR_RETURN(const BenchLists lists, ReadLists(args));
-  // The config first: what is wrong with it, or with the options beside it, is known before anything takes
-  // time.
-  engine::OpenOptions open;
-  open.checkpoint = open.text = false;
-  {
-    QIAO_ASSIGN_OR_RETURN(const auto folder, OpenModel(args.model, open));
-    QIAO_RETURN_IF_ERROR(CheckDevice(args.device, folder->model->info()));
-  }
+  // Whether the cases fit is only known when the model's files are open, after the limits are measured.
+  QIAO_RETURN_IF_ERROR(CheckModel(args.model, args.device));
   BenchReport report;
   QIAO_ASSIGN_OR_RETURN(report.limits, MeasureLimits(args.device, args.stream_bytes));
   if (Interrupted()) return absl::CancelledError();

@@ -2,7 +2,6 @@
 
 #include <random>
 
-#include "runtime/engine/model_folder.h"
 #include "tools/infer/exit.h"
 #include "tools/infer/interrupt.h"
 #include "tools/infer/log.h"
@@ -25,14 +24,7 @@ SamplingParams ToSampling(const SamplingArgs& args, const SamplingParams& recomm
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const std::string& model, const DeviceArgs& args) {
-  // The config first: what is wrong with it, or with the options beside it, is known before anything is
-  // opened.
-  {
-    engine::OpenOptions open;
-    open.checkpoint = open.text = false;
-    QIAO_ASSIGN_OR_RETURN(auto folder, OpenModel(model, open));
-    QIAO_RETURN_IF_ERROR(CheckDevice(args, folder->model->info()));
-  }
+  QIAO_RETURN_IF_ERROR(CheckModel(model, args));
   ProgressBar bar;
   EngineOptions options = ToEngineOptions(model, args);
   options.progress = bar.callback();
