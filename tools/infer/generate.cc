@@ -5,6 +5,7 @@
 #include "tools/infer/exit.h"
 #include "tools/infer/interrupt.h"
 #include "tools/infer/log.h"
+#include "tools/infer/memory_use.h"
 #include "tools/infer/model.h"
 #include "tools/infer/terminal.h"
 
@@ -114,7 +115,7 @@ std::string Summary(const Engine& engine, const GenerateResult& result) {
                                      Rate(PrefillRate(result)), Grouped(result.ids.size()));
   if (DecodeRate(result) > 0) absl::StrAppendFormat(&text, ", %s tok/s", Rate(DecodeRate(result)));
   absl::StrAppendFormat(&text, "; %s; KV cache %s B per token; peak memory %s", why,
-                        Grouped(engine.memory().cache_bytes_per_token), Bytes(PeakMemory()));
+                        Grouped(engine.memory().cache_bytes_per_token), Bytes(ReadMemoryUse().peak));
   return text;
 }
 
