@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <mutex>
 
+#include "runtime/base/clock.h"
 #include "runtime/base/json.h"
 #include "runtime/engine/model_folder.h"
 #include "runtime/engine/parameter_count.h"
@@ -16,10 +16,6 @@
 
 namespace qiao {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // The codes of engine.h are a subset; the rest is kUnknown.
 Status Public(const absl::Status& status) {

@@ -1,8 +1,8 @@
 // infer bench: how fast a model runs, beside what the machine could do.
 #include <algorithm>
-#include <chrono>
 #include <ctime>
 
+#include "runtime/base/clock.h"
 #include "tools/infer/args.h"
 #include "tools/infer/bench_report.h"
 #include "tools/infer/exit.h"
@@ -13,10 +13,6 @@
 
 namespace qiao::tools {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Caches may take this share of what the weights leave.
 constexpr double kCacheShare = 0.7;
