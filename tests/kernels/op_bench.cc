@@ -1,7 +1,6 @@
 #include "tests/kernels/op_bench.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -297,11 +296,10 @@ absl::Status OpBench::Measure(benchmark::State& state, int32_t rows, int32_t len
   };
   constexpr size_t kWatched = 8;
   double flops = 0, bytes = 0, roofline = 0;
-  const std::array<double, 3> peaks = {bench.limits.flops_f32, bench.limits.flops_bf16, bench.limits.ops_i8};
   for (size_t i = 0; i < kWatched; ++i) {
     QIAO_RETURN_IF_ERROR(launch(i));
     QIAO_ASSIGN_OR_RETURN(const program::LaunchCost cost, program::CostOf(event));
-    const double peak = peaks[static_cast<size_t>(cost.arithmetic)];
+    const double peak = program::PeakOf(bench.limits, cost.arithmetic);
     flops += cost.cost.flops / kWatched;
     bytes += cost.cost.bytes / kWatched;
     if (peak > 0 && bench.limits.read_bytes_per_s > 0) {
