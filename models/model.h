@@ -55,7 +55,7 @@ struct ModelInfo {
   std::vector<int64_t> eos;
   // Numbers that multi-head attention of the same shape would keep for each token and layer.
   int64_t mha_cache_width = 0;
-  std::string weight_format;  // "fp8 e4m3, 128x128 blocks" or the config's torch_dtype
+  std::string weight_format;  // "fp8 e4m3, 128x128 blocks", int8's, or the config's torch_dtype
 };
 
 // Immutable; used from any thread.

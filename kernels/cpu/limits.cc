@@ -4,21 +4,17 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <vector>
 
 #include "kernels/cpu/limit_loops.h"
 #include "runtime/base/checked.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/status.h"
 
 namespace qiao::kernels::cpu {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 constexpr uint64_t kHugePage = 2 << 20, kSlice = 8 << 20;
 constexpr int kWalks = 6, kBursts = 40;

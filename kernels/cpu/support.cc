@@ -61,6 +61,11 @@ class Conditions {
   Conditions& Act(uint32_t i, const char* name) {
     return Array(i, name, kAct).Require(!yes_ || at(i).rank >= 2, absl::StrFormat("%s needs rows", name));
   }
+  // As Array and Act, where argument i is given; such arrays are contiguous.
+  Conditions& OptionalArray(uint32_t i, const char* name, uint32_t dtypes) {
+    return has(i) ? Array(i, name, dtypes, true) : *this;
+  }
+  Conditions& OptionalAct(uint32_t i, const char* name) { return has(i) ? Act(i, name) : *this; }
   Conditions& Same(uint32_t i, uint32_t j, const char* names) {
     return Require(!yes_ || at(i).dtype == at(j).dtype, absl::StrFormat("%s have different dtypes", names));
   }
@@ -106,6 +111,22 @@ class Conditions {
   bool yes_ = true;
 };
 
+// All but x, its scales and the weight.
+bool LinearRest(Conditions& c) {
+  return c.Act(5, "y")
+      .OptionalArray(3, "bias", Bit(QIAO_F32))
+      .OptionalAct(4, "residual")
+      .Require(!c.yes() || (c.at(0).rank == c.at(5).rank && (c.at(0).rank == 2 || c.at(0).rank == 3)),
+               "x and y must be [T,B,K] and [T,B,N], or both without B")
+      .yes();
+}
+bool GroupedLinearRest(Conditions& c) {
+  return c.Array(2, "ends", Bit(QIAO_I64), true)
+      .Act(4, "y")
+      .Require(!c.yes() || (c.at(0).rank == 2 && c.at(3).rank == 3), "x must be [R,K] and the weight [E,N,K]")
+      .yes();
+}
+
 }  // namespace
 
 bool SupportsWeight(uint32_t dtype, uint32_t scheme, uint32_t layout, const int32_t block[2],
@@ -146,25 +167,11 @@ bool SupportsRmsNorm(const qiao_op_call& call, std::string* why) {
 
 bool SupportsLinear(const qiao_op_call& call, std::string* why) {
   const bool transposed = static_cast<const qiao_linear_params*>(call.params)->w_transposed != 0;
-  Conditions c(call, why);
-  c.Count(6).WeightAt(2).QuantisedX(transposed, 2).Act(5, "y");
-  if (c.yes() && c.has(3)) c.Array(3, "bias", Bit(QIAO_F32), true);
-  if (c.yes() && c.has(4)) c.Act(4, "residual");
-  return c
-      .Require(!c.yes() || (c.at(0).rank == c.at(5).rank && (c.at(0).rank == 2 || c.at(0).rank == 3)),
-               "x and y must be [T,B,K] and [T,B,N], or both without B")
-      .yes();
+  return LinearRest(Conditions(call, why).Count(6).WeightAt(2).QuantisedX(transposed, 2));
 }
 
 bool SupportsGroupedLinear(const qiao_op_call& call, std::string* why) {
-  Conditions c(call, why);
-  return c.Count(5)
-      .WeightAt(3)
-      .QuantisedX(false, 3)
-      .Array(2, "ends", Bit(QIAO_I64), true)
-      .Act(4, "y")
-      .Require(!c.yes() || (c.at(0).rank == 2 && c.at(3).rank == 3), "x must be [R,K] and the weight [E,N,K]")
-      .yes();
+  return GroupedLinearRest(Conditions(call, why).Count(5).WeightAt(3).QuantisedX(false, 3));
 }
 
 bool SupportsMlp(const qiao_op_call& call, std::string* why) {
@@ -180,9 +187,7 @@ bool SupportsMlp(const qiao_op_call& call, std::string* why) {
 
 bool SupportsMoeMlp(const qiao_op_call& call, std::string* why) {
   Conditions c(call, why);
-  c.Count(10).Act(0, "x").WeightAt(1);
-  if (c.yes() && c.has(2)) c.Array(2, "bias", Bit(QIAO_F32), true);
-  c.WeightAt(3).WeightAt(4);
+  c.Count(10).Act(0, "x").WeightAt(1).OptionalArray(2, "bias", Bit(QIAO_F32)).WeightAt(3).WeightAt(4);
   if (c.yes() && c.has(5)) c.WeightAt(5).WeightAt(6);
   return c.Act(7, "y")
       .Same(0, 7, "x and y")
@@ -192,33 +197,24 @@ bool SupportsMoeMlp(const qiao_op_call& call, std::string* why) {
 }
 
 bool SupportsLinearI8(const qiao_op_call& call, std::string* why) {
+  const bool transposed = static_cast<const qiao_linear_params*>(call.params)->w_transposed != 0;
   Conditions c(call, why);
-  c.Count(6).I8Rows(static_cast<const qiao_linear_params*>(call.params)->w_transposed != 0, 2).Act(5, "y");
-  if (c.yes() && c.has(3)) c.Array(3, "bias", Bit(QIAO_F32), true);
-  if (c.yes() && c.has(4)) c.Act(4, "residual").Same(4, 5, "the residual and y");
-  return c
-      .Require(!c.yes() || (c.at(0).rank == c.at(5).rank && (c.at(0).rank == 2 || c.at(0).rank == 3)),
-               "x and y must be [T,B,K] and [T,B,N], or both without B")
-      .yes();
+  if (!LinearRest(c.Count(6).I8Rows(transposed, 2))) return false;
+  return !c.has(4) || c.Same(4, 5, "the residual and y").yes();
 }
 
 bool SupportsGroupedLinearI8(const qiao_op_call& call, std::string* why) {
-  Conditions c(call, why);
-  return c.Count(5)
-      .I8Rows(false, 3)
-      .Array(2, "ends", Bit(QIAO_I64), true)
-      .Act(4, "y")
-      .Require(!c.yes() || (c.at(0).rank == 2 && c.at(3).rank == 3), "x must be [R,K] and the weight [E,N,K]")
-      .yes();
+  return GroupedLinearRest(Conditions(call, why).Count(5).I8Rows(false, 3));
 }
 
 bool SupportsMoeGate(const qiao_op_call& call, std::string* why) {
-  Conditions c(call, why);
-  c.Count(4).Array(0, "logits", Bit(QIAO_F32));
-  if (c.yes() && c.has(1)) c.Array(1, "bias", Bit(QIAO_F32), true);
-  c.Array(2, "ids", Bit(QIAO_I32), true).Array(3, "w", Bit(QIAO_F32), true);
   const auto& p = *static_cast<const qiao_moe_gate_params*>(call.params);
-  return c
+  return Conditions(call, why)
+      .Count(4)
+      .Array(0, "logits", Bit(QIAO_F32))
+      .OptionalArray(1, "bias", Bit(QIAO_F32))
+      .Array(2, "ids", Bit(QIAO_I32), true)
+      .Array(3, "w", Bit(QIAO_F32), true)
       .Require(p.score == QIAO_SCORE_SOFTMAX || p.score == QIAO_SCORE_SIGMOID, "an unknown score function")
       .Require(p.group_score == QIAO_GROUP_SCORE_MAX || p.group_score == QIAO_GROUP_SCORE_TOP2_SUM,
                "an unknown group score")
@@ -249,10 +245,13 @@ bool SupportsMoeCombine(const qiao_op_call& call, std::string* why) {
 }
 
 bool SupportsSwiGlu(const qiao_op_call& call, std::string* why) {
-  Conditions c(call, why);
-  c.Count(3).Act(0, "x").Act(2, "y").Same(0, 2, "x and y");
-  if (c.yes() && c.has(1)) c.Array(1, "ends", Bit(QIAO_I64), true);
-  return c.yes();
+  return Conditions(call, why)
+      .Count(3)
+      .Act(0, "x")
+      .Act(2, "y")
+      .Same(0, 2, "x and y")
+      .OptionalArray(1, "ends", Bit(QIAO_I64))
+      .yes();
 }
 
 bool SupportsRopeTable(const qiao_op_call& call, std::string* why) {
@@ -341,9 +340,12 @@ bool SupportsCast(const qiao_op_call& call, std::string* why) {
 bool SupportsQuantise(const qiao_op_call& call, std::string* why) {
   const auto& p = *static_cast<const qiao_quantise_params*>(call.params);
   Conditions c(call, why);
-  c.Count(4).Act(0, "x").Array(2, "q", Bit(QIAO_F8E4M3) | Bit(QIAO_I8)).Array(3, "scale", Bit(QIAO_F32));
-  if (c.yes() && c.has(1)) c.Array(1, "ends", Bit(QIAO_I64), true);
-  return c.Require(!c.yes() || p.block > 0 || c.at(2).dtype == QIAO_I8, "block must be positive for f8_e4m3")
+  return c.Count(4)
+      .Act(0, "x")
+      .Array(2, "q", Bit(QIAO_F8E4M3) | Bit(QIAO_I8))
+      .Array(3, "scale", Bit(QIAO_F32))
+      .OptionalArray(1, "ends", Bit(QIAO_I64))
+      .Require(!c.yes() || p.block > 0 || c.at(2).dtype == QIAO_I8, "block must be positive for f8_e4m3")
       .yes();
 }
 

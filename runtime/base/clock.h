@@ -1,4 +1,4 @@
-// Time that only goes forward.
+// The clock that durations are measured with.
 #pragma once
 
 #include <chrono>
@@ -7,6 +7,7 @@ namespace qiao {
 
 using Clock = std::chrono::steady_clock;
 
+// In seconds.
 inline double Seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 inline double Since(Clock::time_point start) { return Seconds(Clock::now() - start); }
 

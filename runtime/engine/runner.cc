@@ -121,11 +121,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
   const int64_t pages_each = CeilDiv(runner->context_, o.page_tokens);
   programs.cache.pages = pages_each * o.sequences;
   if (o.cache_tokens > 0) programs.cache.pages = CeilDiv(o.cache_tokens, o.page_tokens);
-  for (const program::LayerCache& layer : programs.cache.layers) {
-    for (const program::RowKind& kind : layer.kinds) {
-      runner->cache_bytes_per_token_ += static_cast<uint64_t>(kind.width) * SizeOf(kind.dtype);
-    }
-  }
+  runner->cache_bytes_per_token_ = program::BytesPerToken(programs.cache.layers);
 
   // Rows double from one to a chunk by steps of eight: few programs, and a step is never far below its
   // bucket.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/base/split_mix.h"
+
 namespace qiao::engine {
 
 absl::Status SamplingOptions::Check() const {
@@ -20,15 +22,7 @@ absl::Status SamplingOptions::Check() const {
 
 Sampler::Sampler(SamplingOptions options) : options_(options), state_(options.seed) {}
 
-// SplitMix64: one addition and a mix; every seed, 0 included, gives a good sequence.
-double Sampler::Uniform() {
-  state_ += 0x9e3779b97f4a7c15u;
-  uint64_t z = state_;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  z ^= z >> 31;
-  return static_cast<double>(z >> 11) * 0x1.0p-53;
-}
+double Sampler::Uniform() { return static_cast<double>(NextSplitMix64(state_) >> 11) * 0x1.0p-53; }
 
 absl::StatusOr<Sampled> Sampler::Sample(absl::Span<const float> logits, absl::Span<const int32_t> history) {
   const auto vocab = static_cast<int32_t>(logits.size());

@@ -8,6 +8,7 @@
 
 #include "runtime/base/checked.h"
 #include "runtime/base/floats.h"
+#include "runtime/base/split_mix.h"
 #include "runtime/ops/graph.h"
 
 namespace qiao::ops {
@@ -50,12 +51,7 @@ int64_t Product(absl::Span<const int64_t> dims) {
 
 }  // namespace
 
-uint64_t Random::Next() {
-  uint64_t z = state_ += 0x9e3779b97f4a7c15u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
+uint64_t Random::Next() { return NextSplitMix64(state_); }
 
 // Box and Muller, "A note on the generation of random normal deviates", 1958.
 double Random::Normal() {

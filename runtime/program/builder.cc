@@ -20,6 +20,14 @@ ops::Value MakeInput(std::string name, std::vector<int64_t> dims, uint32_t live,
 
 }  // namespace
 
+uint64_t BytesPerToken(absl::Span<const LayerCache> layers) {
+  uint64_t bytes = 0;
+  for (const LayerCache& layer : layers) {
+    for (const RowKind& kind : layer.kinds) bytes += static_cast<uint64_t>(kind.width) * SizeOf(kind.dtype);
+  }
+  return bytes;
+}
+
 Builder::Builder(Parameters& parameters, Numerics numerics, const CacheGeometry& cache, Bucket bucket)
     : parameters_(parameters), numerics_(numerics), cache_(cache) {
   built_.bucket = bucket;

@@ -44,6 +44,8 @@ struct LayerCache {
   std::string name;  // "layers.3.cache"
   std::vector<RowKind> kinds;
 };
+// Bytes that all layers together keep for each token.
+uint64_t BytesPerToken(absl::Span<const LayerCache> layers);
 struct CacheGeometry {
   int64_t page_tokens = 64;
   int64_t pages = 0;

@@ -90,6 +90,18 @@ std::string_view Name(Arithmetic arithmetic) {
   return "";
 }
 
+double PeakOf(const qiao_device_limits& limits, Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::kF32:
+      return limits.flops_f32;
+    case Arithmetic::kBF16:
+      return limits.flops_bf16;
+    case Arithmetic::kI8:
+      return limits.ops_i8;
+  }
+  return 0;
+}
+
 absl::StatusOr<LaunchCost> CostOf(const LaunchEvent& event) {
   const qiao_op_call& call = *event.call;
   const ops::OpSpec* spec = ops::Find(call.op);

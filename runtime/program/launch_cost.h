@@ -17,6 +17,8 @@ namespace qiao::program {
 // as bf16.
 enum class Arithmetic { kF32, kBF16, kI8 };
 std::string_view Name(Arithmetic arithmetic);  // "f32", "bf16", "int8"
+// Operations a second; 0: not measured.
+double PeakOf(const qiao_device_limits& limits, Arithmetic arithmetic);
 
 struct LaunchCost {
   ops::Cost cost;  // every live argument once, of weights with experts those that have rows

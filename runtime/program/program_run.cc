@@ -1,19 +1,15 @@
 // Running a step: inputs in, launches and copies in order, outputs left where the caller finds them.
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstring>
 
 #include "runtime/base/checked.h"
+#include "runtime/base/clock.h"
 #include "runtime/program/program.h"
 #include "runtime/program/program_internal.h"
 
 namespace qiao::program {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Copies a strided tensor to contiguous memory.
 void Gather(const qiao_tensor& t, int64_t rows, const std::byte* from, std::byte* to) {

@@ -9,6 +9,7 @@
 
 #include "runtime/base/checksum.h"
 #include "runtime/formats/qiao_file.h"
+#include "tests/formats/as_bytes.h"
 
 namespace qiao::formats {
 
@@ -40,9 +41,12 @@ inline std::string HandHeader(const std::vector<HandTensor>& tensors,
   return {reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize()};
 }
 
-// Makes the prologue fit the file that follows it: lengths and checksums, not what the header says.
+// Makes the prologue fit the file that follows it: magic, version, lengths and checksums, not what the header
+// says.
 inline void Mend(std::string& file, uint64_t header_offset) {
+  std::memcpy(file.data(), kQiaoMagic, sizeof(kQiaoMagic));
   auto put = [&](size_t at, uint64_t value) { std::memcpy(file.data() + at, &value, sizeof(value)); };
+  put(8, kQiaoVersion);
   put(16, header_offset);
   put(24, file.size() - header_offset);
   put(32, Checksum(std::string_view(file).substr(header_offset)));
@@ -52,16 +56,10 @@ inline void Mend(std::string& file, uint64_t header_offset) {
 
 inline std::string HandFile(const std::string& payload, const std::string& header) {
   std::string file(kQiaoPrologueBytes, '\0');
-  std::memcpy(file.data(), kQiaoMagic, sizeof(kQiaoMagic));
-  std::memcpy(file.data() + 8, &kQiaoVersion, sizeof(kQiaoVersion));
   file += payload;
   file += header;
   Mend(file, kQiaoPrologueBytes + payload.size());
   return file;
-}
-
-inline absl::Span<const std::byte> BytesOf(const std::string& file) {
-  return {reinterpret_cast<const std::byte*>(file.data()), file.size()};
 }
 
 }  // namespace qiao::formats

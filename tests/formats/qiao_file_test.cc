@@ -29,7 +29,7 @@ std::string Good() {
 }
 
 std::string Refusal(const std::string& file) {
-  const absl::StatusOr<QiaoFile> parsed = QiaoFile::Parse(BytesOf(file), "x.qiao");
+  const absl::StatusOr<QiaoFile> parsed = QiaoFile::Parse(AsBytes(file), "x.qiao");
   return parsed.ok() ? "accepted" : std::string(Message(parsed.status()));
 }
 std::string Refused(const std::vector<HandTensor>& tensors, const std::vector<HandText>& texts = {}) {
@@ -38,7 +38,7 @@ std::string Refused(const std::vector<HandTensor>& tensors, const std::vector<Ha
 
 TEST(QiaoFile, ReadsWhatTheFormatSays) {
   const std::string bytes = Good();
-  const absl::StatusOr<QiaoFile> file = QiaoFile::Parse(BytesOf(bytes), "x.qiao");
+  const absl::StatusOr<QiaoFile> file = QiaoFile::Parse(AsBytes(bytes), "x.qiao");
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(file->producer(), "a test");
   ASSERT_EQ(file->tensors().size(), 3u);
@@ -82,7 +82,7 @@ TEST(QiaoFile, HeadersThatAreWrongAndSealedAreRefusedOrHarmless) {
       std::string bad = good;
       bad[at] = static_cast<char>(value);
       Mend(bad, 512);
-      const absl::StatusOr<QiaoFile> file = QiaoFile::Parse(BytesOf(bad), "x.qiao");
+      const absl::StatusOr<QiaoFile> file = QiaoFile::Parse(AsBytes(bad), "x.qiao");
       if (!file.ok()) continue;
       uint64_t end = 0;
       for (const TensorView& tensor : file->tensors()) {
@@ -135,7 +135,7 @@ TEST(QiaoFile, ShapesAndNamesMustBePossible) {
   // A packed tensor's bytes are its backend's affair; it is listed, and not usable.
   const std::string packed =
       HandFile(std::string(448, '\0'), HandHeader({{.shape = {7}, .packing = "cpu/1"}}));
-  const absl::StatusOr<QiaoFile> file = QiaoFile::Parse(BytesOf(packed), "x.qiao");
+  const absl::StatusOr<QiaoFile> file = QiaoFile::Parse(AsBytes(packed), "x.qiao");
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_THAT(std::string(Message(file->tensors()[0].CheckUsable())),
               AllOf(HasSubstr("cpu/1"), HasSubstr("--pack neutral")));
@@ -182,7 +182,7 @@ TEST(QiaoFile, DamagedTensorsAreFoundAndNamed) {
 
 TEST(QiaoFile, ServesAsACheckpoint) {
   const std::string bytes = Good();
-  absl::StatusOr<QiaoFile> file = QiaoFile::Parse(BytesOf(bytes), "x.qiao");
+  absl::StatusOr<QiaoFile> file = QiaoFile::Parse(AsBytes(bytes), "x.qiao");
   ASSERT_TRUE(file.ok());
   const Checkpoint checkpoint = Checkpoint::Of(std::make_shared<QiaoFile>(*std::move(file)));
   EXPECT_EQ(checkpoint.folder(), "x.qiao");

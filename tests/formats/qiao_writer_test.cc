@@ -9,6 +9,7 @@
 
 #include "runtime/formats/qiao_file.h"
 #include "tests/base/temp_folder.h"
+#include "tests/formats/as_bytes.h"
 
 namespace qiao::formats {
 namespace {
@@ -34,17 +35,13 @@ std::string Data(const QiaoWriter& writer, size_t i) {
   return data;
 }
 
-absl::Span<const std::byte> Bytes(std::string_view s) {
-  return {reinterpret_cast<const std::byte*>(s.data()), s.size()};
-}
-
 // Writes what is missing, in pieces of `piece` bytes, and stops after `pieces` of them.
 absl::Status Fill(QiaoWriter& writer, size_t piece = 9999, int pieces = INT_MAX) {
   while (writer.next() < 5) {
     const std::string data = Data(writer, writer.next());
     for (size_t at = 0; at < data.size(); at += piece) {
       if (pieces-- == 0) return absl::OkStatus();
-      QIAO_RETURN_IF_ERROR(writer.Write(Bytes(std::string_view(data).substr(at, piece))));
+      QIAO_RETURN_IF_ERROR(writer.Write(AsBytes(std::string_view(data).substr(at, piece))));
     }
   }
   return absl::OkStatus();
@@ -194,7 +191,7 @@ TEST(QiaoWriter, RefusesImpossiblePlansAndMissingBytes) {
   ASSERT_TRUE(writer.ok() && Fill(*writer, 9999, 12).ok());
   EXPECT_THAT(std::string(Message(writer->Commit())), HasSubstr("tensor \"c\": 70000 of its bytes"));
   ASSERT_TRUE(Fill(*writer).ok());
-  EXPECT_FALSE(writer->Write(Bytes("x")).ok());
+  EXPECT_FALSE(writer->Write(AsBytes("x")).ok());
 }
 
 TEST(QiaoWriter, AFullDiskIsAnErrorAndWhatIsThereIsUsedLater) {

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "absl/types/span.h"
+#include "tests/formats/as_bytes.h"
 
 namespace qiao::formats {
 
@@ -19,10 +19,6 @@ inline std::string SafetensorsBytes(std::string_view header, size_t data_bytes) 
   file += header;
   for (size_t i = 0; i < data_bytes; ++i) file += static_cast<char>(i);
   return file;
-}
-
-inline absl::Span<const std::byte> AsBytes(std::string_view s) {
-  return {reinterpret_cast<const std::byte*>(s.data()), s.size()};
 }
 
 }  // namespace qiao::formats

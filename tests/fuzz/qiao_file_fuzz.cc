@@ -5,8 +5,8 @@
 #include <cstring>
 #include <string>
 
-#include "runtime/base/checksum.h"
 #include "runtime/formats/qiao_file.h"
+#include "tests/formats/qiao_bytes.h"
 #include "tests/fuzz/check.h"
 
 namespace {
@@ -46,18 +46,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // begins where the mutant says, if that is possible, and its checksums hold.
   if (size < qiao::formats::kQiaoPrologueBytes) return 0;
   std::string mended(reinterpret_cast<const char*>(data), size);
-  auto put = [&](size_t at, uint64_t value) { std::memcpy(mended.data() + at, &value, sizeof(value)); };
-  std::memcpy(mended.data(), qiao::formats::kQiaoMagic, sizeof(qiao::formats::kQiaoMagic));
-  put(8, qiao::formats::kQiaoVersion);
   uint64_t header = 0;
   std::memcpy(&header, mended.data() + 16, sizeof(header));
   if (header > size)
     header = qiao::formats::kQiaoPrologueBytes + header % (size - qiao::formats::kQiaoPrologueBytes + 1);
-  put(16, header);
-  put(24, size - header);
-  put(32, qiao::Checksum(std::string_view(mended).substr(header)));
-  put(40, size);
-  put(56, qiao::Checksum(std::string_view(mended).substr(0, 56)));
-  ParseAndCheck({reinterpret_cast<const std::byte*>(mended.data()), mended.size()});
+  qiao::formats::Mend(mended, header);
+  ParseAndCheck(qiao::formats::AsBytes(mended));
   return 0;
 }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/products_amx.h"
-#include "tests/kernels/amx_emulator.h"
+#include "tests/kernels/amx_test.h"
 #include "tests/kernels/cpu_call.h"
 
 #if defined(__x86_64__)
@@ -14,21 +14,8 @@
 namespace qiao::kernels::cpu {
 namespace {
 
-class AmxLaunch : public testing::Test {
+class AmxLaunch : public AmxTest {
  protected:
-  void SetUp() override {
-    if (!AmxForTests::RunsTheRest()) GTEST_SKIP() << "this CPU lacks the AVX-512 that AMX kernels use";
-  }
-  // Rows first .. first + count of `all`, whose arguments `sliced` have a row for each.
-  static void Slice(TestCall& call, std::initializer_list<int> sliced, int64_t first, int64_t count) {
-    for (int i : sliced) {
-      const int64_t bytes = call.tensor(i).stride[0] * ElementBytes(call.tensor(i).dtype);
-      const std::vector<std::byte> whole(call.bytes(i).begin(), call.bytes(i).end());
-      call.tensor(i).dim[0] = count;
-      call.bytes(i).assign(whole.begin() + first * bytes, whole.begin() + (first + count) * bytes);
-    }
-  }
-  AmxForTests amx_;
   ThreadPool pool_{2};
 };
 
@@ -61,7 +48,7 @@ TEST_F(AmxLaunch, LinearIsLikeTheScalarKernelAndTheSameForEachRowAlone) {
       EXPECT_LE(Distance(call.Values(kY), wanted), 1e-5);
       for (int64_t first : {int64_t{0}, rows / 2, rows - 1}) {
         TestCall one = MakeLinear(weight, rows, 70, 656, 30, 13);
-        Slice(one, {kX, kY}, first, 1);
+        one.Slice({kX, kY}, first, 1);
         ASSERT_NO_FATAL_FAILURE(one.RunCpu(Isa::kAmx, pool_));
         EXPECT_EQ(std::memcmp(one.bytes(kY).data(), call.bytes(kY).data() + first * 70 * 4, 70 * 4), 0);
       }
@@ -135,7 +122,7 @@ TEST_F(AmxLaunch, MoeMlpIsLikeAvx512AndTheSameForEachRowAlone) {
             3e-2);  // sums in another order, intermediates rounded to bf16
   for (int64_t first : {int64_t{0}, int64_t{21}, rows - 1}) {
     TestCall one = make();
-    Slice(one, {kMx, kMy, kIds, kWeights}, first, 1);
+    one.Slice({kMx, kMy, kIds, kWeights}, first, 1);
     ASSERT_NO_FATAL_FAILURE(one.RunCpu(Isa::kAmx, pool_));
     EXPECT_EQ(std::memcmp(one.bytes(kMy).data(), call.bytes(kMy).data() + first * 1024, 1024), 0);
   }

@@ -15,7 +15,7 @@
 #include "kernels/cpu/multiply_bf16_amx.h"
 #include "kernels/cpu/multiply_int8_amx.h"
 #include "runtime/base/floats.h"
-#include "tests/kernels/amx_emulator.h"
+#include "tests/kernels/amx_test.h"
 
 #if HWY_ARCH_X86_64
 
@@ -43,13 +43,7 @@ class Room {
   std::vector<uint8_t> store_;
 };
 
-class AmxMultiply : public testing::Test {
- protected:
-  void SetUp() override {
-    if (!AmxForTests::RunsTheRest()) GTEST_SKIP() << "this CPU lacks the AVX-512 that AMX kernels use";
-  }
-  AmxForTests amx_;
-};
+class AmxMultiply : public AmxTest {};
 
 TEST_F(AmxMultiply, BelongsToTheTestedSets) {
   const std::vector<Isa> isas = AmxForTests::Isas();

@@ -61,41 +61,14 @@ class TestCall {
              int64_t row0 = 0) {
     const int i =
         Normal(dtype, {groups, rows, cols}, dtype == QIAO_F8E4M3 || dtype == QIAO_F8E5M2 ? 30.0 : 0.1);
-    qiao_tensor& t = tensor_[Index(i)];
-    t.layout = QIAO_LAYOUT_PIECES;
-    t.scheme = block ? QIAO_SCHEME_BLOCK : QIAO_SCHEME_NONE;
-    t.block[0] = t.block[1] = block;
-    auto& pieces = pieces_.emplace_back();
-    auto& starts = starts_.emplace_back();
-    for (int64_t g = 0; g < groups; ++g) {
-      starts.push_back(static_cast<int32_t>(pieces.size()));
-      for (int64_t r = 0; r < rows;) {
-        const int64_t n = r == 0 && cut ? cut : rows - r;
-        qiao_piece p{};
-        p.struct_size = sizeof p;
-        p.dtype = dtype;
-        p.data = bytes_[Index(i)].data() + (g * rows + r) * cols * ElementBytes(dtype);
-        p.rows = n;
-        p.cols = cols;
-        p.ld = cols;
-        p.row0 = row0;
-        p.group = static_cast<int32_t>(g);
-        p.scheme = t.scheme;
-        if (block) {
-          p.scale_ld = (cols + block - 1) / block;
-          auto& scales = scales_.emplace_back(((row0 + n + block - 1) / block) * p.scale_ld);
-          std::uniform_real_distribution<float> scale(0.001f, 0.002f);
-          for (float& s : scales) s = scale(random_);
-          p.scale = scales.data();
-          p.block[0] = p.block[1] = block;
-        }
-        pieces.push_back(p);
-        r += n;
-      }
-    }
-    starts.push_back(static_cast<int32_t>(pieces.size()));
-    views_.push_back({sizeof(qiao_weight_view), static_cast<uint32_t>(groups), starts.data(), pieces.data()});
-    view_of_[Index(i)] = &views_.back();
+    Cut(i, block ? QIAO_SCHEME_BLOCK : QIAO_SCHEME_NONE, block, cut, row0);
+    return i;
+  }
+  // An INT8 weight of zeros with a scale for each row of a file tensor that begins `row0` rows above each
+  // piece.
+  int ChannelWeight(int64_t groups, int64_t rows, int64_t cols, int64_t cut = 0, int64_t row0 = 0) {
+    const int i = Zeros(QIAO_I8, {groups, rows, cols});
+    Cut(i, QIAO_SCHEME_CHANNEL, 0, cut, row0);
     return i;
   }
 
@@ -110,39 +83,15 @@ class TestCall {
     StorePacked(header, t, *view_of_[Index(i)], *isa, pool, Aligned(packed_[Index(i)]));
     t.layout = QIAO_LAYOUT_OPAQUE;
   }
-  // An INT8 weight of zeros with a scale for each row of a file tensor that begins `row0` rows above each
-  // piece.
-  int ChannelWeight(int64_t groups, int64_t rows, int64_t cols, int64_t cut = 0, int64_t row0 = 0) {
-    const int i = Zeros(QIAO_I8, {groups, rows, cols});
-    qiao_tensor& t = tensor_[Index(i)];
-    t.layout = QIAO_LAYOUT_PIECES;
-    t.scheme = QIAO_SCHEME_CHANNEL;
-    auto& pieces = pieces_.emplace_back();
-    auto& starts = starts_.emplace_back();
-    std::uniform_real_distribution<float> scale(0.001f, 0.002f);
-    for (int64_t g = 0; g < groups; ++g) {
-      starts.push_back(static_cast<int32_t>(pieces.size()));
-      for (int64_t r = 0; r < rows;) {
-        qiao_piece p{};
-        p.struct_size = sizeof p;
-        p.dtype = QIAO_I8;
-        p.data = bytes_[Index(i)].data() + (g * rows + r) * cols;
-        p.rows = r == 0 && cut ? cut : rows - r;
-        p.cols = p.ld = cols;
-        p.row0 = row0;
-        p.group = static_cast<int32_t>(g);
-        p.scheme = QIAO_SCHEME_CHANNEL;
-        auto& scales = scales_.emplace_back(row0 + p.rows);
-        for (float& s : scales) s = scale(random_);
-        p.scale = scales.data();
-        pieces.push_back(p);
-        r += p.rows;
-      }
+  // Of each of these arguments that is not absent, keeps rows first .. first + count.
+  void Slice(std::initializer_list<int> arguments, int64_t first, int64_t count) {
+    for (int i : arguments) {
+      if (tensor(i).dtype == QIAO_DTYPE_NONE) continue;
+      const int64_t bytes = tensor(i).stride[0] * ElementBytes(tensor(i).dtype);
+      const std::vector<std::byte> whole = this->bytes(i);
+      tensor(i).dim[0] = count;
+      this->bytes(i).assign(whole.begin() + first * bytes, whole.begin() + (first + count) * bytes);
     }
-    starts.push_back(static_cast<int32_t>(pieces.size()));
-    views_.push_back({sizeof(qiao_weight_view), static_cast<uint32_t>(groups), starts.data(), pieces.data()});
-    view_of_[Index(i)] = &views_.back();
-    return i;
   }
 
   void FillNormal(int i, double deviation) {
@@ -246,6 +195,48 @@ class TestCall {
     view_of_.push_back(nullptr);
     packed_.emplace_back();
     return static_cast<int>(tensor_.size()) - 1;
+  }
+  // Argument i [groups, rows, cols] becomes a weight in pieces with random scales; the rest as Weight says.
+  void Cut(int i, uint32_t scheme, int32_t block, int64_t cut, int64_t row0) {
+    qiao_tensor& t = tensor_[Index(i)];
+    t.layout = QIAO_LAYOUT_PIECES;
+    t.scheme = scheme;
+    t.block[0] = t.block[1] = block;
+    const int64_t groups = t.dim[0], rows = t.dim[1], cols = t.dim[2];
+    std::uniform_real_distribution<float> scale(0.001f, 0.002f);
+    auto& pieces = pieces_.emplace_back();
+    auto& starts = starts_.emplace_back();
+    for (int64_t g = 0; g < groups; ++g) {
+      starts.push_back(static_cast<int32_t>(pieces.size()));
+      for (int64_t r = 0; r < rows;) {
+        qiao_piece p{};
+        p.struct_size = sizeof p;
+        p.dtype = t.dtype;
+        p.data = bytes_[Index(i)].data() + (g * rows + r) * cols * ElementBytes(t.dtype);
+        p.rows = r == 0 && cut ? cut : rows - r;
+        p.cols = p.ld = cols;
+        p.row0 = row0;
+        p.group = static_cast<int32_t>(g);
+        p.scheme = scheme;
+        p.block[0] = p.block[1] = block;
+        int64_t scales = 0;
+        if (scheme == QIAO_SCHEME_CHANNEL) scales = row0 + p.rows;
+        if (scheme == QIAO_SCHEME_BLOCK) {
+          p.scale_ld = (cols + block - 1) / block;
+          scales = (row0 + p.rows + block - 1) / block * p.scale_ld;
+        }
+        if (scales > 0) {
+          auto& values = scales_.emplace_back(static_cast<size_t>(scales));
+          for (float& v : values) v = scale(random_);
+          p.scale = values.data();
+        }
+        pieces.push_back(p);
+        r += p.rows;
+      }
+    }
+    starts.push_back(static_cast<int32_t>(pieces.size()));
+    views_.push_back({sizeof(qiao_weight_view), static_cast<uint32_t>(groups), starts.data(), pieces.data()});
+    view_of_[Index(i)] = &views_.back();
   }
   std::vector<void*> Pointers() {
     std::vector<void*> pointers;

@@ -140,13 +140,7 @@ TEST(CpuLinearI8, ARowsBitsDoNotDependOnTheOthersNorOnThreads) {
     for (int64_t count : {1, 2, 5, 8, 11, 16, 20}) {
       TestCall some = MakeLinear(s);
       const int64_t first = s.rows - count;
-      for (int i : {int{kX}, int{kXScale}, int{kY}}) {
-        const int64_t bytes = some.tensor(i).stride[0] * ElementBytes(some.tensor(i).dtype);
-        some.tensor(i).dim[0] = count;
-        some.bytes(i).assign(all.bytes(i).begin() + first * bytes,
-                             all.bytes(i).begin() + (first + count) * bytes);
-      }
-      std::fill(some.bytes(kY).begin(), some.bytes(kY).end(), std::byte{0});
+      some.Slice({kX, kXScale, kY}, first, count);
       ASSERT_NO_FATAL_FAILURE(some.RunCpu(isa, three));
       EXPECT_EQ(std::memcmp(some.bytes(kY).data(), wanted.data() + first * s.n * 4, some.bytes(kY).size()), 0)
           << count;

@@ -123,13 +123,7 @@ TEST(CpuLinear, ARowsBitsDoNotDependOnTheOthersNorOnThreads) {
       for (int64_t count : {1, 2, 3, 4, 6}) {
         for (int64_t first : {int64_t{0}, int64_t{2}, s.rows - count}) {
           TestCall some = MakeLinear(s);
-          for (int i : {int{kX}, int{kXScale}, int{kResidual}, int{kY}}) {
-            if (some.tensor(i).dtype == QIAO_DTYPE_NONE) continue;
-            const int64_t bytes = some.tensor(i).stride[0] * ElementBytes(some.tensor(i).dtype);
-            some.tensor(i).dim[0] = count;
-            some.bytes(i).assign(all.bytes(i).begin() + first * bytes,
-                                 all.bytes(i).begin() + (first + count) * bytes);
-          }
+          some.Slice({kX, kXScale, kResidual, kY}, first, count);
           ASSERT_NO_FATAL_FAILURE(some.RunCpu(isa, two));
           const size_t bytes = some.bytes(kY).size();
           EXPECT_EQ(

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "runtime/hal/device.h"
@@ -33,7 +34,7 @@ class OpBench {
   // The same from another place in memory for each launch.
   OpBench& Rotated(DType dtype, std::vector<int64_t> dims, uint32_t live = QIAO_LIVE_ROWS);
   // A weight [groups, rows, cols] in other memory for each launch, E4M3 in blocks of 128x128; stored as the
-  // device asks.
+  // device asks where it may have a copy, which is what a model that fits the memory gets.
   OpBench& Weight(DType dtype, int64_t groups, int64_t rows, int64_t cols);
   // E4M3 rows with a scale for each `block` columns.
   OpBench& Quantised(std::vector<int64_t> dims, int32_t block);
@@ -50,9 +51,9 @@ class OpBench {
     return *this;
   }
 
-  // `rows` live rows, the last of `length` tokens of one sequence. Counters: GB/s and GFLOP/s of what the
-  // catalogue says that it must do, and the share of the roofline.
-  void Run(benchmark::State& state, int32_t rows, int32_t length = 0);
+  // `rows` live rows, shared evenly by `seqs` sequences: the last of the `length` tokens that each has then.
+  // Counters: GB/s and GFLOP/s of what the catalogue says that it must do, and the share of the roofline.
+  void Run(benchmark::State& state, int64_t rows, int64_t length = 0, int64_t seqs = 1);
 
  private:
   struct Arg {
@@ -63,18 +64,20 @@ class OpBench {
     std::vector<void*> places;
     hal::Buffer memory;
     std::vector<std::unique_ptr<std::vector<qiao_piece>>> pieces;
+    std::vector<float> scales;
+    std::vector<int32_t> group_start;
     std::vector<qiao_weight_view> views;
   };
   Arg& Add(DType dtype, std::vector<int64_t> dims, uint32_t live);
+  std::string Description() const;
+  absl::Status PlaceAll();
   absl::Status Place(Arg& arg);
   absl::Status PlaceWeight(Arg& arg, uint32_t index);
-  absl::Status Measure(benchmark::State& state, int32_t rows, int32_t length);
+  absl::Status Measure(benchmark::State& state, int32_t rows, int32_t length, int32_t seqs);
 
   uint32_t op_;
   ops::Params params_;
   std::vector<Arg> args_;
-  std::vector<float> scales_;
-  std::vector<int32_t> group_start_;
   hal::Stream stream_;
 };
 

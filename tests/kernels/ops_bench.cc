@@ -10,6 +10,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <numeric>
 #include <random>
 #include <string>
 
@@ -20,11 +21,6 @@ namespace {
 
 using benchmark::State;
 using ops::Params;
-
-const std::string& Short(DType dtype) {
-  static const std::string f8 = "f8", bf16 = "bf16", other = "f32";
-  return dtype == DType::kF8E4M3 ? f8 : dtype == DType::kBF16 ? bf16 : other;
-}
 
 // ---- products ----
 
@@ -37,7 +33,7 @@ void Linear(State& state, DType weight, int64_t n, int64_t k, DType out) {
       .Absent()
       .Absent()
       .Act(out, {rows, n})
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
 // W_UK into the latent space and W_UV out of it, a matrix a head.
@@ -52,7 +48,7 @@ void HeadLinear(State& state, DType weight, bool absorb, int64_t heads) {
       .Absent()
       .Absent()
       .Act(DType::kBF16, {rows, heads, absorb ? latent : width})
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
 // Where the rows of each expert end, for `rows` tokens that choose k different experts at random.
@@ -81,7 +77,7 @@ void GroupedLinear(State& state, DType weight, int64_t experts, int64_t k_expert
       .Variants(DType::kI64, {experts}, RandomEnds(experts, rows, k_experts))
       .Weight(weight, experts, n, k)
       .Act(DType::kBF16, {routed, n}, QIAO_LIVE_ROUTED)
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
 // The whole of a dense layer and of a mixture, where a backend has them in one.
@@ -92,7 +88,7 @@ void Mlp(State& state, DType weight) {
       .Weight(weight, 1, 2 * inner, hidden)
       .Weight(weight, 1, hidden, inner)
       .Act(DType::kBF16, {rows, hidden})
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
 qiao_moe_gate_params Gate(bool v3) {
@@ -123,16 +119,19 @@ void MoeMlp(State& state, DType weight) {
       .Act(DType::kBF16, {rows, hidden})
       .Act(DType::kI32, {rows, params.gate.k})
       .Act(DType::kF32, {rows, params.gate.k})
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
-// ---- attention: more shapes of it are in cpu_bench.cc ----
+// ---- attention ----
 
+// `seqs` sequences of `depth` tokens, of which the last `rows` are new.
 void LatentAttention(State& state, int64_t heads) {
-  const int64_t rows = state.range(0), depth = state.range(1), latent = 512, rope = 64, page = 64;
-  const int64_t pages = (depth + page - 1) / page;
-  std::vector<int32_t> table(static_cast<size_t>(pages));
-  for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int32_t>(i);
+  const int64_t seqs = state.range(0), rows = seqs * state.range(1), depth = state.range(2);
+  const int64_t latent = 512, rope = 64, page = 64, width = (depth + page - 1) / page, pages = seqs * width;
+  std::vector<int32_t> table(static_cast<size_t>(pages)), q_start;
+  std::iota(table.begin(), table.end(), 0);
+  for (int64_t s = 0; s <= seqs; ++s) q_start.push_back(static_cast<int32_t>(s * state.range(1)));
+  const std::vector<int32_t> kv_len(static_cast<size_t>(seqs), static_cast<int32_t>(depth));
   qiao_latent_attention_params params{};
   params.scale = 0.05f;
   OpBench(QIAO_OP_LATENT_ATTENTION, Params(params))
@@ -140,12 +139,12 @@ void LatentAttention(State& state, int64_t heads) {
       .Act(DType::kBF16, {rows, heads, rope})
       .Rotated(DType::kBF16, {pages, page, latent}, QIAO_LIVE_ALL)
       .Rotated(DType::kBF16, {pages, page, rope}, QIAO_LIVE_ALL)
-      .Variants<int32_t>(DType::kI32, {2}, {{0, static_cast<int32_t>(rows)}})
-      .Variants<int32_t>(DType::kI32, {1}, {{static_cast<int32_t>(depth)}})
-      .Variants<int32_t>(DType::kI32, {1, pages}, {table})
+      .Variants<int32_t>(DType::kI32, {seqs + 1}, {q_start})
+      .Variants<int32_t>(DType::kI32, {seqs}, {kv_len})
+      .Variants<int32_t>(DType::kI32, {seqs, width}, {table})
       .Absent()
       .Act(DType::kBF16, {rows, heads, latent})
-      .Run(state, static_cast<int32_t>(rows), static_cast<int32_t>(depth));
+      .Run(state, rows, depth, seqs);
 }
 
 // ---- the rest ----
@@ -158,7 +157,7 @@ void RmsNorm(State& state, int64_t width) {
       .Rotated(DType::kBF16, {rows, width})
       .Act(DType::kF32, {width}, QIAO_LIVE_ALL)
       .Act(DType::kBF16, {rows, width})
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
 void AddRmsNorm(State& state, int64_t width) {
@@ -171,7 +170,7 @@ void AddRmsNorm(State& state, int64_t width) {
       .Act(DType::kF32, {width}, QIAO_LIVE_ALL)
       .Act(DType::kBF16, {rows, width})
       .Act(DType::kBF16, {rows, width})
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
 void MoeGate(State& state, bool v3) {
@@ -181,7 +180,7 @@ void MoeGate(State& state, bool v3) {
   bench.Rotated(DType::kF32, {rows, experts});
   v3 ? bench.Act(DType::kF32, {experts}, QIAO_LIVE_ALL) : bench.Absent();
   bench.Act(DType::kI32, {rows, gate.k}).Act(DType::kF32, {rows, gate.k});
-  bench.Run(state, static_cast<int32_t>(rows));
+  bench.Run(state, rows);
 }
 
 void MoePermute(State& state, int64_t width, int64_t experts, int64_t k) {
@@ -197,7 +196,7 @@ void MoePermute(State& state, int64_t width, int64_t experts, int64_t k) {
       .Act(DType::kBF16, {rows * k, width}, QIAO_LIVE_ROUTED)
       .Act(DType::kI64, {experts}, QIAO_LIVE_ALL)
       .Act(DType::kI32, {rows, k})
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
 void MoeCombine(State& state, int64_t width, int64_t k) {
@@ -212,7 +211,7 @@ void MoeCombine(State& state, int64_t width, int64_t k) {
       .Act(DType::kF32, {rows, k})
       .Act(DType::kBF16, {rows, width})
       .Act(DType::kBF16, {rows, width})
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
 void SwiGlu(State& state, int64_t inner) {
@@ -221,7 +220,7 @@ void SwiGlu(State& state, int64_t inner) {
       .Rotated(DType::kBF16, {rows, 2 * inner})
       .Absent()
       .Act(DType::kBF16, {rows, inner})
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
 void Quantise(State& state, int64_t width) {
@@ -231,7 +230,7 @@ void Quantise(State& state, int64_t width) {
   params.floor = 1e-4f;
   OpBench bench(QIAO_OP_QUANTISE, Params(params));
   bench.Rotated(DType::kBF16, {rows, width}).Quantised({rows, width}, static_cast<int32_t>(block));
-  bench.Act(DType::kF32, {rows, width / block}).Run(state, static_cast<int32_t>(rows));
+  bench.Act(DType::kF32, {rows, width / block}).Run(state, rows);
 }
 
 void ArgMax(State& state, int64_t vocab) {
@@ -239,7 +238,7 @@ void ArgMax(State& state, int64_t vocab) {
   OpBench(QIAO_OP_ARGMAX, Params(qiao_argmax_params{}))
       .Rotated(DType::kF32, {rows, vocab}, QIAO_LIVE_LOGITS)
       .Act(DType::kI32, {rows}, QIAO_LIVE_LOGITS)
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
 void Rope(State& state, int64_t heads) {
@@ -252,7 +251,7 @@ void Rope(State& state, int64_t heads) {
       .Act(DType::kF32, {rows, width / 2})
       .Act(DType::kF32, {rows, width / 2})
       .Act(DType::kBF16, {rows, heads, width})
-      .Run(state, static_cast<int32_t>(rows));
+      .Run(state, rows);
 }
 
 // ---- which of them run ----
@@ -271,7 +270,7 @@ benchmark::internal::Benchmark* Register(const std::string& name, const Function
 }
 
 void RegisterProducts(DType dtype) {
-  const std::string form = "/" + Short(dtype) + "/";
+  const std::string form = dtype == DType::kF8E4M3 ? "/f8/" : "/bf16/";
   struct Shape {
     const char* name;
     int64_t n, k;
@@ -315,12 +314,16 @@ void RegisterProducts(DType dtype) {
 void RegisterAll() {
   RegisterProducts(DType::kF8E4M3);
   RegisterProducts(DType::kBF16);
-  for (const auto& [name, heads] : {std::pair("latent_attention/lite", 16), {"latent_attention/v3", 128}}) {
-    RegisterAs(name, {"rows", "depth"}, LatentAttention, heads)
-        ->Args({1, 4096})
-        ->Args({1, 16384})
-        ->Args({64, 4096});
-  }
+  const std::vector<std::string> attention = {"seqs", "rows", "depth"};
+  RegisterAs("latent_attention/lite", attention, LatentAttention, 16)
+      ->ArgsProduct({{1}, {1}, {1, 128, 1024, 4096, 16384}})  // decode
+      ->ArgsProduct({{8, 32}, {1}, {1024}})
+      ->Args({1, 3, 4096})  // with tokens of a draft
+      ->Args({1, 64, 4096})
+      ->ArgsProduct({{1}, {512}, {512, 4096}});
+  RegisterAs("latent_attention/v3", attention, LatentAttention, 128)
+      ->ArgsProduct({{1}, {1}, {4096, 16384}})
+      ->Args({1, 64, 4096});
   for (const int64_t width : {2048, 7168}) {
     const std::string tail = width == 2048 ? "/lite" : "/v3";
     Register("rmsnorm" + tail, RmsNorm, width)->Arg(1)->Arg(512);
@@ -343,7 +346,7 @@ int main(int argc, char** argv) {
   qiao::bench::RegisterAll();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
+  const size_t matched = benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
-  return 0;
+  return matched == 0;
 }

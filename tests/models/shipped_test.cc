@@ -1,66 +1,29 @@
 // The model that ships with Qiao: what it predicts in bf16 and f32, and that a row's bits depend on nothing
 // but the row.
+#include "tests/models/shipped.h"
+
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
 
-#include "runtime/base/json.h"
-#include "runtime/engine/perplexity.h"
 #include "tests/models/golden.h"
 
 namespace qiao {
 namespace {
 
-const char kModel[] = QIAO_MODELS "/demo";
-
-engine::RunnerOptions Options(std::string_view numerics) {
-  engine::RunnerOptions options;
-  options.numerics = *engine::ParseNumerics(numerics);
-  options.context = 1024;
-  return options;
-}
-
-std::vector<std::vector<int32_t>> Documents(const engine::ModelFolder& folder, size_t at_most) {
-  std::vector<std::vector<int32_t>> documents;
-  std::ifstream file(std::string(kModel) + "/eval/test.jsonl");
-  for (std::string line; documents.size() < at_most && std::getline(file, line);) {
-    auto json = ParseJson(line, "test.jsonl");
-    EXPECT_TRUE(json.ok()) << json.status();
-    auto ids = folder.tokenizer->Encode((*json)["text"].get<std::string>(), false);
-    EXPECT_TRUE(ids.ok()) << ids.status();
-    ids->insert(ids->begin(), *folder.BeginOfText());
-    ids->push_back(folder.EndOfText().front());
-    documents.push_back(*std::move(ids));
-  }
-  return documents;
-}
-
-absl::StatusOr<engine::Loss> TotalLoss(std::string_view numerics) {
-  engine::RunnerOptions options = Options(numerics);
-  options.all_logits = true;
-  QIAO_ASSIGN_OR_RETURN(LoadedModel model, LoadModel(kModel, options));
-  engine::Loss total;
-  for (const std::vector<int32_t>& ids : Documents(*model.folder, 1'000'000)) {
-    QIAO_ASSIGN_OR_RETURN(engine::Loss loss, engine::ScoreText(*model.runner, ids, 1024));
-    total.negative_log_likelihood += loss.negative_log_likelihood;
-    total.tokens += loss.tokens;
-  }
-  return total;
-}
-
 TEST(ShippedModel, PerplexityIsWhatItsReadmeSaysAndBf16StaysWithinHalfAPercent) {
-  absl::StatusOr<engine::Loss> f32 = TotalLoss("f32");
-  ASSERT_TRUE(f32.ok()) << f32.status();
-  EXPECT_EQ(f32->tokens, 40809);
-  const double in_f32 = std::exp(f32->negative_log_likelihood / static_cast<double>(f32->tokens));
-  EXPECT_NEAR(in_f32, 21.6867, 0.0005);
-  absl::StatusOr<engine::Loss> bf16 = TotalLoss("bf16");
-  ASSERT_TRUE(bf16.ok()) << bf16.status();
-  const double in_bf16 = std::exp(bf16->negative_log_likelihood / static_cast<double>(bf16->tokens));
-  EXPECT_NEAR(in_bf16 / in_f32, 1.0, 0.005);
-  std::printf("perplexity f32 %.4f, bf16 %.4f\n", in_f32, in_bf16);
+  const auto perplexity = [](std::string_view numerics) -> absl::StatusOr<double> {
+    QIAO_ASSIGN_OR_RETURN(const LoadedModel model, LoadModel(kShipped, ShippedOptions(numerics)));
+    return Perplexity(*model.runner, ShippedDocuments(*model.folder));
+  };
+  const absl::StatusOr<double> in_f32 = perplexity("f32");
+  ASSERT_TRUE(in_f32.ok()) << in_f32.status();
+  EXPECT_NEAR(*in_f32, kShippedPerplexity, 0.0005);
+  const absl::StatusOr<double> in_bf16 = perplexity("bf16");
+  ASSERT_TRUE(in_bf16.ok()) << in_bf16.status();
+  EXPECT_NEAR(*in_bf16 / *in_f32, 1.0, 0.005);
+  std::printf("perplexity f32 %.4f, bf16 %.4f\n", *in_f32, *in_bf16);
 }
 
 struct Cut {
@@ -74,13 +37,12 @@ struct Cut {
 // All logits of a prompt, however it is cut and whatever else is in the step.
 absl::StatusOr<std::vector<float>> AllLogits(const Cut& cut, absl::Span<const int32_t> ids,
                                              const std::vector<std::vector<int32_t>>& others) {
-  engine::RunnerOptions options = Options("bf16");
+  engine::RunnerOptions options = ShippedOptions("bf16");
   options.context = 256;
-  options.all_logits = true;
   options.page_tokens = cut.page_tokens;
   options.device.options["threads"] = cut.threads;
   options.sequences = cut.company ? 4 : 1;
-  QIAO_ASSIGN_OR_RETURN(LoadedModel model, LoadModel(kModel, options));
+  QIAO_ASSIGN_OR_RETURN(LoadedModel model, LoadModel(kShipped, options));
   engine::Runner& runner = *model.runner;
   if (!runner.programs().row_invariant()) return Internal("a plan denies row invariance");
   std::vector<float> all;
@@ -111,9 +73,9 @@ absl::StatusOr<std::vector<float>> AllLogits(const Cut& cut, absl::Span<const in
 }
 
 TEST(ShippedModel, LogitsAreBitwiseTheSameHoweverThePromptIsCut) {
-  auto folder = engine::OpenModelFolder(kModel);
+  auto folder = engine::OpenModelFolder(kShipped);
   ASSERT_TRUE(folder.ok()) << folder.status();
-  const auto documents = Documents(**folder, 4);
+  const auto documents = ShippedDocuments(**folder, 4);
   ASSERT_GE(documents.size(), 4u);
   const auto ids = absl::MakeConstSpan(documents[0]).subspan(0, 150);
   const std::vector<std::vector<int32_t>> others(documents.begin() + 1, documents.end());

@@ -7,20 +7,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <numeric>
 
-#include "runtime/base/json.h"
-#include "runtime/engine/perplexity.h"
 #include "runtime/ops/gate_margin.h"
 #include "tests/models/golden.h"
 #include "tests/models/int8_source.h"
+#include "tests/models/shipped.h"
 
 namespace qiao {
 namespace {
 
 constexpr char kName[] = "deepseek_v3_fp8_mtp";
-const char kShipped[] = QIAO_MODELS "/demo";
 
 struct Distance {
   double largest = 0, mean = 0;
@@ -165,52 +161,14 @@ TEST(W8A8, QuantisesWhatMeetsTheQuantisedWeights) {
                                             "layers.1.moe.shared.swiglu.e4m3"));
 }
 
-std::vector<std::vector<int32_t>> Documents(const engine::ModelFolder& folder) {
-  std::vector<std::vector<int32_t>> documents;
-  std::ifstream file(std::string(kShipped) + "/eval/test.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    auto json = ParseJson(line, "test.jsonl");
-    EXPECT_TRUE(json.ok()) << json.status();
-    auto ids = folder.tokenizer->Encode((*json)["text"].get<std::string>(), false);
-    EXPECT_TRUE(ids.ok()) << ids.status();
-    ids->insert(ids->begin(), *folder.BeginOfText());
-    ids->push_back(folder.EndOfText().front());
-    documents.push_back(*std::move(ids));
-  }
-  return documents;
-}
-
-engine::RunnerOptions ShippedOptions(std::string_view numerics) {
-  engine::RunnerOptions options;
-  options.numerics = *engine::ParseNumerics(numerics);
-  options.context = 1024;
-  options.all_logits = true;
-  return options;
-}
-
-double Perplexity(engine::Runner& runner, const std::vector<std::vector<int32_t>>& documents) {
-  engine::Loss total;
-  for (const std::vector<int32_t>& ids : documents) {
-    absl::StatusOr<engine::Loss> loss = engine::ScoreText(runner, ids, 1024);
-    EXPECT_TRUE(loss.ok()) << loss.status();
-    if (!loss.ok()) return NAN;
-    total.negative_log_likelihood += loss->negative_log_likelihood;
-    total.tokens += loss->tokens;
-  }
-  EXPECT_EQ(total.tokens, 40809);
-  return std::exp(total.negative_log_likelihood / static_cast<double>(total.tokens));
-}
-
-// The figure of the framework that trained it, in f32 (shipped_test holds that to 0.0005).
-constexpr double kF32Perplexity = 21.6867;
-
 TEST(W8A8, Fp8PerplexityStaysWithinOnePercent) {
   absl::StatusOr<LoadedModel> model = LoadModel(kShipped, ShippedOptions("w8a8"));
   ASSERT_TRUE(model.ok()) << model.status();
-  const double perplexity = Perplexity(*model->runner, Documents(*model->folder));
-  std::printf("perplexity FP8 W8A8 %.4f, %+.3f %%\n", perplexity, 100 * (perplexity / kF32Perplexity - 1));
-  EXPECT_NEAR(perplexity / kF32Perplexity, 1.0, 0.01);
-  EXPECT_NE(perplexity, kF32Perplexity);
+  const double perplexity = Perplexity(*model->runner, ShippedDocuments(*model->folder));
+  std::printf("perplexity FP8 W8A8 %.4f, %+.3f %%\n", perplexity,
+              100 * (perplexity / kShippedPerplexity - 1));
+  EXPECT_NEAR(perplexity / kShippedPerplexity, 1.0, 0.01);
+  EXPECT_NE(perplexity, kShippedPerplexity);
 }
 
 struct Int8Shipped {
@@ -239,9 +197,10 @@ TEST(W8A8, Int8PerplexityStaysWithinOnePercent) {
     integers += row.shapes.find("linear(i8/channel") != std::string::npos;
   }
   EXPECT_GT(integers, 20) << "products of integers";
-  const double perplexity = Perplexity(**runner, Documents(*shipped.folder));
-  std::printf("perplexity INT8 W8A8 %.4f, %+.3f %%\n", perplexity, 100 * (perplexity / kF32Perplexity - 1));
-  EXPECT_NEAR(perplexity / kF32Perplexity, 1.0, 0.01);
+  const double perplexity = Perplexity(**runner, ShippedDocuments(*shipped.folder));
+  std::printf("perplexity INT8 W8A8 %.4f, %+.3f %%\n", perplexity,
+              100 * (perplexity / kShippedPerplexity - 1));
+  EXPECT_NEAR(perplexity / kShippedPerplexity, 1.0, 0.01);
 }
 
 std::vector<float> PromptLogits(engine::Runner& runner, absl::Span<const int32_t> ids) {
@@ -260,7 +219,7 @@ std::vector<float> PromptLogits(engine::Runner& runner, absl::Span<const int32_t
 TEST(W8A8, ARowsBitsDoNotDependOnTheOthers) {
   Int8Shipped shipped;
   ASSERT_TRUE(shipped.Load(ShippedOptions("bf16")).ok());
-  const std::vector<std::vector<int32_t>> documents = Documents(*shipped.folder);
+  const std::vector<std::vector<int32_t>> documents = ShippedDocuments(*shipped.folder);
   const auto ids = absl::MakeConstSpan(documents[0]).subspan(0, 70);
   for (const bool int8 : {false, true}) {
     std::vector<float> whole;

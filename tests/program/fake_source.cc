@@ -5,6 +5,7 @@
 
 #include "runtime/base/checked.h"
 #include "runtime/base/floats.h"
+#include "runtime/base/split_mix.h"
 
 namespace qiao::program {
 namespace {
@@ -16,11 +17,7 @@ class Numbers {
     for (char c : name) state_ = state_ * 131 + static_cast<unsigned char>(c);
   }
   float Next() {
-    state_ += 0x9e3779b97f4a7c15u;
-    uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return static_cast<float>(static_cast<int32_t>((z ^ (z >> 31)) >> 40) - (1 << 23)) / (1 << 23);
+    return static_cast<float>(static_cast<int32_t>(NextSplitMix64(state_) >> 40) - (1 << 23)) / (1 << 23);
   }
 
  private:

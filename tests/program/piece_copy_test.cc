@@ -5,7 +5,6 @@
 
 #include <cstring>
 #include <mutex>
-#include <numeric>
 
 namespace qiao::program {
 namespace {

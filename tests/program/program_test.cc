@@ -126,6 +126,15 @@ class ProgramTest : public testing::Test {
     return *logits;
   }
 
+  // Of the root mean squares.
+  static double RelativeDifference(const std::vector<float>& got, const std::vector<float>& want) {
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < want.size(); ++i) {
+      difference += std::pow(got.at(i) - want[i], 2);
+      size += std::pow(want[i], 2);
+    }
+    return std::sqrt(difference / size);
+  }
   static void ExpectClose(const std::vector<float>& got, const std::vector<float>& want) {
     ASSERT_EQ(got.size(), want.size());
     float scale = 0;
@@ -219,13 +228,9 @@ TEST_F(ProgramTest, WeightsThatWantQuantisedRowsGetThemOncePerValue) {
     ASSERT_TRUE((*programs)->Load(nullptr).ok());
     auto logits = RunTwoSteps(**programs);
     ASSERT_TRUE(logits.ok()) << logits.status();
-    double difference = 0, size = 0;
-    for (size_t i = 0; i < want.size(); ++i) {
-      difference += (logits->at(i) - want[i]) * (logits->at(i) - want[i]);
-      size += want[i] * want[i];
-    }
-    EXPECT_LT(std::sqrt(difference / size), 0.1) << "three bits of mantissa";
-    EXPECT_GT(std::sqrt(difference / size), 1e-4) << "nothing was quantised";
+    const double difference = RelativeDifference(*logits, want);
+    EXPECT_LT(difference, 0.1) << "three bits of mantissa";
+    EXPECT_GT(difference, 1e-4) << "nothing was quantised";
   }
 }
 
@@ -264,12 +269,7 @@ TEST_F(ProgramTest, Int8WeightsMeetInt8RowsOnWhateverDeviceTakesThem) {
     if (want.empty()) {
       want = *logits;
     } else {
-      double difference = 0, size = 0;
-      for (size_t i = 0; i < want.size(); ++i) {
-        difference += std::pow(logits->at(i) - want[i], 2);
-        size += std::pow(want[i], 2);
-      }
-      EXPECT_LT(std::sqrt(difference / size), 0.02) << "f32 noise, amplified where rows are rounded";
+      EXPECT_LT(RelativeDifference(*logits, want), 0.02) << "f32 noise, amplified where rows are rounded";
     }
   }
   // Nobody takes the products: the error says why.

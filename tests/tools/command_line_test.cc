@@ -16,7 +16,7 @@ TEST(CommandLine, EverySubcommandHasHelpWithExamples) {
   EXPECT_EQ(top.exit, 0);
   EXPECT_THAT(top.out, HasSubstr("Exit codes:"));
   for (const char* name : {"run", "chat", "inspect", "logits", "tokenize", "perplexity", "bench", "synth",
-                           "backends", "doctor"}) {
+                           "convert", "backends", "doctor"}) {
     EXPECT_THAT(top.out, HasSubstr(name));
     const Finished help = Infer({name, "--help"});
     EXPECT_EQ(help.exit, 0) << name;

@@ -1,9 +1,8 @@
 // infer bench: how fast a model runs, beside what the machine could do.
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <ctime>
 
+#include "runtime/base/clock.h"
 #include "tools/infer/args.h"
 #include "tools/infer/bench_report.h"
 #include "tools/infer/exit.h"
@@ -14,10 +13,6 @@
 
 namespace qiao::tools {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Caches may take this share of what the weights leave.
 constexpr double kCacheShare = 0.7;
@@ -40,11 +35,7 @@ BenchRoom RoomOf(const BenchArgs& args, const engine::ModelFolder& folder) {
   room.context = args.device.context > 0 ? args.device.context : folder.model->info().context;
   room.page_tokens = std::max(room.page_tokens, args.device.page_tokens);
   const program::Numerics numerics = ToRunnerOptions(args.device).numerics;
-  for (const program::LayerCache& layer : folder.model->Cache(numerics.cache)) {
-    for (const program::RowKind& kind : layer.kinds) {
-      room.cache_bytes_per_token += static_cast<uint64_t>(kind.width) * SizeOf(kind.dtype);
-    }
-  }
+  room.cache_bytes_per_token = program::BytesPerToken(folder.model->Cache(numerics.cache));
   uint64_t left = args.device.memory_budget;
   if (left == 0) {
     const MachineFacts machine = SurveyMachine();
@@ -99,14 +90,8 @@ absl::StatusOr<std::vector<BenchResult>> RunCases(Workbench& bench, const BenchP
 absl::Status Bench(const BenchArgs& args) {
   CatchInterrupts();
   QIAO_ASSIGN_OR_RETURN(const BenchLists lists, ReadLists(args));
-  // The config first: what is wrong with it, or with the options beside it, is known before anything takes
-  // time.
-  engine::OpenOptions open;
-  open.checkpoint = open.text = false;
-  {
-    QIAO_ASSIGN_OR_RETURN(const auto folder, OpenModel(args.model, open));
-    QIAO_RETURN_IF_ERROR(CheckDevice(args.device, folder->model->info()));
-  }
+  // Whether the cases fit is only known when the model's files are open, after the limits are measured.
+  QIAO_RETURN_IF_ERROR(CheckModel(args.model, args.device));
   BenchReport report;
   QIAO_ASSIGN_OR_RETURN(report.limits, MeasureLimits(args.device, args.stream_bytes));
   if (Interrupted()) return absl::CancelledError();

@@ -1,31 +1,17 @@
 #include "tools/infer/bench_run.h"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "runtime/base/checked.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/split_mix.h"
 #include "runtime/ops/catalogue.h"
 
 namespace qiao::tools {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-uint64_t Mix(uint64_t x) {  // splitmix64
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
-}  // namespace
-
 double CaseWork::RooflineSeconds(const Limits& limits) const {
   double seconds = 0;
   for (const Demand& demand : demands) seconds += tools::RooflineSeconds(limits, demand);
@@ -106,8 +92,8 @@ class Workbench::Observer : public program::StepObserver {
 };
 
 int32_t Workbench::Id(int64_t sequence, int64_t position) const {
-  const uint64_t bits =
-      Mix(Mix(Mix(seed_) ^ static_cast<uint64_t>(sequence)) ^ static_cast<uint64_t>(position));
+  const uint64_t bits = SplitMix64(SplitMix64(SplitMix64(seed_) ^ static_cast<uint64_t>(sequence)) ^
+                                   static_cast<uint64_t>(position));
   return static_cast<int32_t>(bits % static_cast<uint64_t>(runner_.model().info().vocab));
 }
 

@@ -1,10 +1,11 @@
-// The command line: every option of every subcommand, and their help.
+// The command line: every subcommand with its own options, and their help.
 #include <qiao/engine.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "tools/infer/args.h"
+#include "tools/infer/cli_options.h"
 #include "tools/infer/exit.h"
 #include "tools/infer/log.h"
 #include "tools/infer/terminal.h"
@@ -24,12 +25,6 @@ constexpr char kExitCodes[] =
     "  5    the backend is missing or lacks operations that the model needs\n"
     "  130  interrupted";
 
-// The bounds themselves would only clutter the help; an error states them.
-template <typename T>
-CLI::Validator Between(T lo, T hi) {
-  return CLI::Range(lo, hi).description("");
-}
-
 // A subcommand with its examples, and -v, which all have.
 CLI::App* Subcommand(CLI::App& app, const std::string& name, const std::string& about,
                      const std::string& examples) {
@@ -41,99 +36,21 @@ CLI::App* Subcommand(CLI::App& app, const std::string& name, const std::string& 
   return sub;
 }
 
-std::string BackendHelp() { return "Which plugin computes, NAME or NAME:INDEX"; }
-
-void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context = true) {
-  const std::string group = "Device";
-  sub->add_option("--backend", d.backend, BackendHelp())->capture_default_str()->group(group);
-  sub->add_option(
-         "--numerics", d.numerics,
-         "bf16: fast; f32: activations, cache and sums in f32, for comparing; w8a8: bf16, and what meets "
-         "FP8 weights in FP8 too (w8a8-f32: over f32)")
-      ->check(CLI::IsMember({"bf16", "f32", "w8a8", "w8a8-f32"}))
-      ->capture_default_str()
-      ->group(group);
-  sub->add_option(
-         "--load", d.load,
-         "map: weights stay in their files, nothing is copied; copy: into memory, on huge pages; auto: copy "
-         "where they are at most 60 % of what is free")
-      ->check(CLI::IsMember({"auto", "map", "copy"}))
-      ->capture_default_str()
-      ->group(group);
-  sub->add_option(
-         "--verify", d.verify,
-         "Of a .qiao file, compare with their checksums: all tensors; header: none; auto: all where the file "
-         "is at most 32 GiB")
-      ->check(CLI::IsMember({"auto", "all", "header"}))
-      ->capture_default_str()
-      ->group(group);
-  sub->add_option("--threads", d.threads, "CPU threads; 0: all that this process may use")
-      ->check(Between(0, 4096))
-      ->group(group);
-  sub->add_option_function<std::vector<std::string>>(
-         "--device-option",
-         [&d](const std::vector<std::string>& options) {
-           for (const std::string& option : options) {
-             const size_t equals = option.find('=');
-             if (equals == std::string::npos || equals == 0) {
-               throw CLI::ValidationError("--device-option", "\"" + option + "\" is not KEY=VALUE");
-             }
-             d.device_options[option.substr(0, equals)] = option.substr(equals + 1);
-           }
-         },
-         "KEY=VALUE for the plugin; may be repeated. An unknown key lists those that it has")
-      ->group(group);
-  if (with_context) {
-    sub->add_option("--ctx", d.context,
-                    "Tokens that prompt and answer may have together (default: the model's, at most 4096)")
-        ->check(Between(int64_t{1}, int64_t{1} << 24))
-        ->group(group);
-  }
-  sub->add_flag("--allow-fallback", d.allow_fallback, "Operations that the backend lacks run on the host")
-      ->group(group);
-  sub->add_option("--fallback", d.fallback, "The plugin that runs them")->capture_default_str()->group(group);
-  sub->add_option("--page-tokens", d.page_tokens, "Tokens of a cache page (default: what the device prefers)")
-      ->check(Between(int64_t{1}, int64_t{4096}))
-      ->group(group);
-  sub->add_option("--chunk", d.chunk, "Tokens of the prompt in one step at most")
-      ->check(Between(1, 65536))
-      ->capture_default_str()
-      ->group(group);
-  sub->add_option("--memory-budget", d.memory_budget,
-                  "Bytes for all that is allocated, such as 8GB (default: what is free)")
-      ->transform(CLI::AsSizeValue(false).description(""))
-      ->group(group);
-}
-
-void AddSampling(CLI::App* sub, SamplingArgs& s) {
-  const std::string group =
-      "Sampling (default: the model's generation_config.json, greedy where it does not ask to sample)";
-  sub->add_option("--temp", s.temperature, "Temperature; 0 is greedy")
-      ->check(Between(0.0, 100.0))
-      ->group(group);
-  sub->add_option("--top-k", s.top_k, "Only the K likeliest tokens; 0: off")
-      ->check(Between(int64_t{0}, int64_t{1} << 24))
-      ->group(group);
-  sub->add_option("--top-p", s.top_p, "Only the likeliest tokens that together have probability P")
-      ->check(Between(0.0, 1.0))
-      ->group(group);
-  sub->add_option("--min-p", s.min_p, "Only tokens at least P times as likely as the likeliest")
-      ->check(Between(0.0, 1.0))
-      ->group(group);
-  sub->add_option("--seed", s.seed, "The same seed gives the same text (default: another one each time)")
-      ->group(group);
-}
-
-// MODEL may be given as --model too, which then is what MODEL would have been.
-void AddModel(CLI::App* sub, std::string& model) {
-  sub->add_option("model,--model", model,
-                  "The model: a folder (config.json, *.safetensors, tokenizer.json) or a .qiao file");
-}
-
 absl::Status NeedModel(const std::string& model) {
   if (!model.empty()) return absl::OkStatus();
   return UsageError("which model? Give its folder or .qiao file as MODEL or --model",
                     "infer run models/demo \"SQLite is a\"");
+}
+
+// `run`, unless no model was given.
+template <typename Args>
+void OnModel(CLI::App* sub, Command& command, std::shared_ptr<Args> a, absl::Status (*run)(const Args&)) {
+  sub->callback([&command, a, run] {
+    command = [a, run]() -> absl::Status {
+      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
+      return run(*a);
+    };
+  });
 }
 
 void AddRun(CLI::App& app, Command& command) {
@@ -146,8 +63,7 @@ void AddRun(CLI::App& app, Command& command) {
                              "  echo \"A transaction is\" | infer run models/demo\n"
                              "  infer run models/chat --chat \"Who wrote this?\" --system \"Be brief.\"\n"
                              "  infer run models/demo --backend null --allow-fallback --placement \"Hello\"");
-  sub->add_option("model", a->model,
-                  "The model: a folder (config.json, *.safetensors, tokenizer.json) or a .qiao file");
+  sub->add_option("model", a->model, kModelHelp);
   sub->add_option("prompt", *prompt, "The text to continue; - or nothing: stdin");
   sub->add_option("--model", *named, "The model; the first argument is then the prompt");
   sub->add_option("--file", a->file, "Read the prompt from a file");
@@ -195,12 +111,7 @@ void AddChat(CLI::App& app, Command& command) {
       ->allow_extra_args(false);
   AddSampling(sub, a->sampling);
   AddDevice(sub, a->device);
-  sub->callback([&command, a] {
-    command = [a]() -> absl::Status {
-      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
-      return Chat(*a);
-    };
-  });
+  OnModel(sub, command, a, Chat);
 }
 
 void AddInspect(CLI::App& app, Command& command) {
@@ -215,12 +126,7 @@ void AddInspect(CLI::App& app, Command& command) {
                 "Print the graph of operations of the smallest and the largest step");
   sub->add_flag("--json", a->json, "Print one JSON object");
   AddDevice(sub, a->device);
-  sub->callback([&command, a] {
-    command = [a]() -> absl::Status {
-      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
-      return Inspect(*a);
-    };
-  });
+  OnModel(sub, command, a, Inspect);
 }
 
 void AddLogits(CLI::App& app, Command& command) {
@@ -238,12 +144,7 @@ void AddLogits(CLI::App& app, Command& command) {
       ->capture_default_str();
   sub->add_option("--out", a->out, "The safetensors file to write")->required();
   AddDevice(sub, a->device, /*with_context=*/false);
-  sub->callback([&command, a] {
-    command = [a]() -> absl::Status {
-      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
-      return Logits(*a);
-    };
-  });
+  OnModel(sub, command, a, Logits);
 }
 
 // One source of several.
@@ -270,12 +171,7 @@ void AddTokenize(CLI::App& app, Command& command) {
   input->add_option("--text", a->text, "This text");
   input->add_option("--file", a->file, "The text of a file; -: stdin");
   input->add_option("--jsonl", a->jsonl, "A file of requests, one JSON object a line; -: stdin");
-  sub->callback([&command, a] {
-    command = [a]() -> absl::Status {
-      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
-      return Tokenize(*a);
-    };
-  });
+  OnModel(sub, command, a, Tokenize);
 }
 
 void AddPerplexity(CLI::App& app, Command& command) {
@@ -297,12 +193,7 @@ void AddPerplexity(CLI::App& app, Command& command) {
       ->capture_default_str();
   sub->add_flag("--json", a->json, "Print one JSON object");
   AddDevice(sub, a->device, /*with_context=*/false);
-  sub->callback([&command, a] {
-    command = [a]() -> absl::Status {
-      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
-      return Perplexity(*a);
-    };
-  });
+  OnModel(sub, command, a, Perplexity);
 }
 
 void AddBench(CLI::App& app, Command& command) {
@@ -350,16 +241,11 @@ void AddBench(CLI::App& app, Command& command) {
   sub->add_option("--stream", a->stream_bytes,
                   "Memory that the read rate is measured over, such as 1GB (default: 4 GiB, at most half of "
                   "what is free)")
-      ->transform(CLI::AsSizeValue(false).description(""));
+      ->transform(ByteSize());
   sub->add_flag("--profile", a->profile, "Where the time of each case goes, by operation");
   sub->add_flag("--json", a->json, "Print one JSON object");
   AddDevice(sub, a->device);
-  sub->callback([&command, a] {
-    command = [a]() -> absl::Status {
-      QIAO_RETURN_IF_ERROR(NeedModel(a->model));
-      return Bench(*a);
-    };
-  });
+  OnModel(sub, command, a, Bench);
 }
 
 void AddSynth(CLI::App& app, Command& command) {
@@ -386,12 +272,11 @@ void AddSynth(CLI::App& app, Command& command) {
       ->check(Between(int64_t{2}, int64_t{1} << 24));
   sub->add_option_function<std::vector<std::string>>(
          "--set",
-         [a](const std::vector<std::string>& pairs) {
-           for (const std::string& pair : pairs) {
-             const size_t equals = pair.find('=');
-             if (equals == std::string::npos || equals == 0)
-               throw CLI::ValidationError("--set", "needs KEY=VALUE");
-             a->set.emplace_back(pair.substr(0, equals), pair.substr(equals + 1));
+         [a](const std::vector<std::string>& settings) {
+           for (const std::string& setting : settings) {
+             const auto pair = KeyValue(setting);
+             if (!pair) throw CLI::ValidationError("--set", "needs KEY=VALUE");
+             a->set.push_back(*pair);
            }
          },
          "Another value in config.json, KEY=VALUE with VALUE as JSON; may be repeated")

@@ -74,16 +74,16 @@ void CastRows(const SourceMatrix& m, int64_t row, int64_t count, DType dtype, st
 }
 
 bool QuantisePanelF8(const SourceMatrix& m, int64_t row, int64_t count, std::byte* out, float* scales) {
-  std::vector<float> block(static_cast<size_t>(kConvertBlock * kConvertBlock));
-  for (int64_t col = 0; col < m.cols; col += kConvertBlock) {
-    const int64_t width = std::min(kConvertBlock, m.cols - col);
+  std::vector<float> block(static_cast<size_t>(kF8Block * kF8Block));
+  for (int64_t col = 0; col < m.cols; col += kF8Block) {
+    const int64_t width = std::min(kF8Block, m.cols - col);
     for (int64_t r = 0; r < count; ++r)
       ReadRow(m, row + r, col, width, &block[static_cast<size_t>(r * width)]);
     const float largest = Largest(block.data(), count * width);
     if (std::isinf(largest)) return false;
     // The smallest scale that is a normal number; nothing that a model computes with is as small.
     const float scale = largest == 0 ? 1.0f : std::max(largest / 448.0f, std::numeric_limits<float>::min());
-    scales[col / kConvertBlock] = scale;
+    scales[col / kF8Block] = scale;
     if (out == nullptr) continue;
     for (int64_t r = 0; r < count; ++r) {
       const float* from = &block[static_cast<size_t>(r * width)];

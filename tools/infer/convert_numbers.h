@@ -4,9 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "absl/types/span.h"
 #include "runtime/base/dtype.h"
-#include "runtime/base/status.h"
+#include "tools/infer/weight_formats.h"
 
 namespace qiao::tools {
 
@@ -29,11 +28,10 @@ uint8_t NumberToF8E4M3(float v);
 // Rows [row, row + count) in `dtype` (f32, f16, bf16), row-major, to `out`.
 void CastRows(const SourceMatrix& matrix, int64_t row, int64_t count, DType dtype, std::byte* out);
 
-// A panel of rows in E4M3 as DeepSeek quantises weights (its weight_quant): for each kConvertBlock x
-// kConvertBlock block of the matrix, scale = largest magnitude / 448 and stored = round(value / scale). A
-// block of zeros gets the scale 1. `row` is a multiple of kConvertBlock, `count` at most that. `scales` gets
-// one a block; `out` may be null, when only the scales are wanted. False where a value is not finite.
-inline constexpr int64_t kConvertBlock = 128;
+// A panel of rows in E4M3 as DeepSeek quantises weights (its weight_quant): for each kF8Block x kF8Block block
+// of the matrix, scale = largest magnitude / 448 and stored = round(value / scale). A block of zeros gets the
+// scale 1. `row` is a multiple of kF8Block, `count` at most that. `scales` gets one a block; `out` may be null,
+// when only the scales are wanted. False where a value is not finite.
 bool QuantisePanelF8(const SourceMatrix& matrix, int64_t row, int64_t count, std::byte* out, float* scales);
 
 // Rows in INT8, one scale a row: largest magnitude / 127, or 1 for a row of zeros; stored = round(value /

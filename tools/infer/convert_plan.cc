@@ -3,10 +3,14 @@
 #include <qiao/engine.h>
 #include <sys/stat.h>
 
+#include <optional>
+#include <string_view>
+
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "runtime/base/checked.h"
 #include "runtime/base/json.h"
+#include "tools/infer/weight_formats.h"
 
 namespace qiao::tools {
 namespace {
@@ -24,8 +28,6 @@ constexpr std::string_view kTexts[] = {"config.json",
 constexpr uint64_t kMaxTextBytes = uint64_t{64} << 20;
 // Changes when the same input gives other bytes: unfinished files of an older Qiao are then not continued.
 constexpr std::string_view kRevision = "convert 1";
-
-constexpr std::string_view kF8Suffix = "_scale_inv", kI8Suffix = "_scale";
 
 enum class Target { kKeep, kPlain, kF8, kI8 };
 
@@ -56,9 +58,8 @@ class Planner {
 absl::Status Planner::CheckFormat() const {
   if (format_.pack != "neutral") {
     return Unimplemented(
-        "--pack %s: no backend has a packed form of its own yet; --pack neutral, the default, stores the "
-        "weights "
-        "row-major, which every backend reads",
+        "--pack %s: packed forms are not written to files yet; --pack neutral, the default, stores "
+        "the weights row-major, which every backend reads",
         format_.pack);
   }
   const bool f8 = format_.dtype.empty() ? quantisation_.scale_suffix == kF8Suffix : format_.dtype == "fp8";
@@ -79,10 +80,7 @@ absl::StatusOr<std::string> Planner::NewConfig(const std::string& old) const {
   config.erase("quantization_config");
   config[config.contains("dtype") && !config.contains("torch_dtype") ? "dtype" : "torch_dtype"] = "bfloat16";
   if (format_.dtype == "fp8") {
-    config["quantization_config"] = {{"activation_scheme", "dynamic"},
-                                     {"fmt", "e4m3"},
-                                     {"quant_method", "fp8"},
-                                     {"weight_block_size", {kConvertBlock, kConvertBlock}}};
+    config["quantization_config"] = F8Config();
   } else if (format_.dtype == "int8") {
     auto numbers = [](const char* strategy, bool dynamic) {
       return OrderedJson{{"num_bits", 8},
@@ -202,8 +200,8 @@ absl::Status Planner::AddTensor(const formats::TensorView& tensor, const models:
                                          ? nullptr
                                          : model_.checkpoint->Find(name + quantisation_.scale_suffix);
   const Target target = TargetOf(*spec);
-  const bool f8 = tensor.dtype == DType::kF8E4M3 && scale != nullptr &&
-                  quantisation_.block[0] == kConvertBlock && quantisation_.block[1] == kConvertBlock;
+  const bool f8 = tensor.dtype == DType::kF8E4M3 && scale != nullptr && quantisation_.block[0] == kF8Block &&
+                  quantisation_.block[1] == kF8Block;
   const bool i8 = tensor.dtype == DType::kI8 && scale != nullptr && quantisation_.scale_suffix == kI8Suffix;
   if (target == Target::kKeep || (target == Target::kF8 && f8) || (target == Target::kI8 && i8)) {
     QIAO_RETURN_IF_ERROR(copy(tensor));
@@ -224,7 +222,7 @@ absl::Status Planner::AddTensor(const formats::TensorView& tensor, const models:
     Add(name, DType::kF8E4M3, dims, job);
     job.kind = ConvertJob::kF8Scale;
     Add(absl::StrFormat("%s%s", name, kF8Suffix), DType::kF32,
-        {CeilDiv(rows, kConvertBlock), CeilDiv(cols, kConvertBlock)}, job);
+        {CeilDiv(rows, kF8Block), CeilDiv(cols, kF8Block)}, job);
   } else {
     job.kind = ConvertJob::kI8;
     Add(name, DType::kI8, dims, job);

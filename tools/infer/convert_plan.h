@@ -1,10 +1,7 @@
 // Which tensors a converted model has and what each is made of.
 #pragma once
 
-#include <cstdint>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "runtime/base/status.h"

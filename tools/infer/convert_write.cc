@@ -90,9 +90,9 @@ absl::Status Work::Quantise(const ConvertJob& job) {
   if (scales_only && scales_of_ == job.tensor) {
     return Write({reinterpret_cast<const std::byte*>(scales_.data()), scales_.size() * sizeof(float)});
   }
-  const int64_t grain = f8 ? kConvertBlock : 16;
-  const int64_t scales_a_row = f8 ? CeilDiv(m.cols, kConvertBlock) : 1;  // of each `per` rows
-  const int64_t per = f8 ? kConvertBlock : 1;
+  const int64_t grain = f8 ? kF8Block : 16;
+  const int64_t scales_a_row = f8 ? CeilDiv(m.cols, kF8Block) : 1;  // of each `per` rows
+  const int64_t per = f8 ? kF8Block : 1;
   scales_.assign(static_cast<size_t>(CeilDiv(m.rows, per) * scales_a_row), 0);
   scales_of_ = job.tensor;
   const int64_t slab_rows = RoundUp(std::max<int64_t>(1, kSlabBytes / std::max<int64_t>(m.cols, 1)), grain);

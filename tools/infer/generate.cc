@@ -2,10 +2,10 @@
 
 #include <random>
 
-#include "runtime/engine/model_folder.h"
 #include "tools/infer/exit.h"
 #include "tools/infer/interrupt.h"
 #include "tools/infer/log.h"
+#include "tools/infer/memory_use.h"
 #include "tools/infer/model.h"
 #include "tools/infer/terminal.h"
 
@@ -25,14 +25,7 @@ SamplingParams ToSampling(const SamplingArgs& args, const SamplingParams& recomm
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const std::string& model, const DeviceArgs& args) {
-  // The config first: what is wrong with it, or with the options beside it, is known before anything is
-  // opened.
-  {
-    engine::OpenOptions open;
-    open.checkpoint = open.text = false;
-    QIAO_ASSIGN_OR_RETURN(auto folder, OpenModel(model, open));
-    QIAO_RETURN_IF_ERROR(CheckDevice(args, folder->model->info()));
-  }
+  QIAO_RETURN_IF_ERROR(CheckModel(model, args));
   ProgressBar bar;
   EngineOptions options = ToEngineOptions(model, args);
   options.progress = bar.callback();
@@ -122,7 +115,7 @@ std::string Summary(const Engine& engine, const GenerateResult& result) {
                                      Rate(PrefillRate(result)), Grouped(result.ids.size()));
   if (DecodeRate(result) > 0) absl::StrAppendFormat(&text, ", %s tok/s", Rate(DecodeRate(result)));
   absl::StrAppendFormat(&text, "; %s; KV cache %s B per token; peak memory %s", why,
-                        Grouped(engine.memory().cache_bytes_per_token), Bytes(PeakMemory()));
+                        Grouped(engine.memory().cache_bytes_per_token), Bytes(ReadMemoryUse().peak));
   return text;
 }
 

@@ -24,10 +24,9 @@ struct CacheFacts {
 CacheFacts MeasureCache(const models::Model& model, DType dtype) {
   CacheFacts facts;
   const std::vector<program::LayerCache> layers = model.Cache(dtype);
-  for (const program::LayerCache& layer : layers) {
-    for (const program::RowKind& kind : layer.kinds) {
-      facts.per_token += static_cast<uint64_t>(kind.width) * SizeOf(kind.dtype);
-      if (&layer != &layers.front()) continue;
+  facts.per_token = program::BytesPerToken(layers);
+  if (!layers.empty()) {
+    for (const program::RowKind& kind : layers.front().kinds) {
       absl::StrAppendFormat(&facts.first_layer, "%s%s %d", facts.first_layer.empty() ? "" : " + ", kind.name,
                             kind.width);
     }

@@ -48,7 +48,9 @@ absl::StatusOr<std::optional<Limits>> MeasureLimits(const DeviceArgs& args, uint
   if (!measured.ok()) return ClassifyLoad(measured.status(), args);
   Limits limits;
   limits.read = measured->read_bytes_per_s;
-  limits.peak = {measured->flops_f32, measured->flops_bf16, measured->ops_i8};
+  for (size_t i = 0; i < limits.peak.size(); ++i) {
+    limits.peak[i] = program::PeakOf(*measured, static_cast<program::Arithmetic>(i));
+  }
   limits.threads = measured->threads;
   limits.how = absl::StrSplit(measured->how, '\n', absl::SkipEmpty());
   return limits;

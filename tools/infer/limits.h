@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "runtime/base/json.h"
@@ -39,6 +38,6 @@ absl::StatusOr<std::optional<Limits>> MeasureLimits(const DeviceArgs& args, uint
 void TakeBetter(Limits& limits, const Limits& other);
 
 OrderedJson ToJson(const std::optional<Limits>& limits);  // {} where nothing was measured
-std::string OneLine(const Limits& limits);  // "reads 30.6 GB/s; f32 0.35, bf16 0.35 TFLOP/s; int8 1.4 TOP/s"
+std::string OneLine(const Limits& limits);  // "reads 30.6 GB/s; bf16 0.35, f32 0.35 TFLOP/s; int8 1.40 TOP/s"
 
 }  // namespace qiao::tools

@@ -1,4 +1,4 @@
-// What the machine has, for doctor. Linux; facts that are unknown elsewhere are 0 or empty.
+// What the machine has, for doctor and bench. Linux; facts that are unknown elsewhere are 0 or empty.
 #pragma once
 
 #include <cstdint>

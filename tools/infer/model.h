@@ -21,6 +21,9 @@ absl::StatusOr<std::unique_ptr<engine::ModelFolder>> OpenModel(const std::string
 
 // Whether the options fit the model and the backends are there: kExitUsage, kExitUnsupported.
 absl::Status CheckDevice(const DeviceArgs& args, const models::ModelInfo& info);
+// Reads the config alone: what is wrong with it, or with the options beside it, is known before anything
+// takes time. Errors as of OpenModel and CheckDevice.
+absl::Status CheckModel(const std::string& path, const DeviceArgs& args);
 
 engine::RunnerOptions ToRunnerOptions(const DeviceArgs& args);
 EngineOptions ToEngineOptions(const std::string& model, const DeviceArgs& args);

@@ -75,7 +75,7 @@ OrderedJson ToJson(const Engine& engine, const GenerateResult& result, const Sam
   json["load"] = memory.load;
   json["mapped_weight_bytes"] = memory.mapped_weights;
   json["stored_weight_bytes"] = memory.stored_weights;
-  json["peak_memory_bytes"] = PeakMemory();
+  json["peak_memory_bytes"] = ReadMemoryUse().peak;
   json["temperature"] = sampling.temperature;
   if (sampling.temperature > 0) json["seed"] = sampling.seed;
   json["device"] = device.name;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "runtime/base/floats.h"
+#include "runtime/base/split_mix.h"
 
 namespace qiao::tools {
 namespace {
@@ -19,18 +20,10 @@ constexpr double kFp8Deviation = 100;
 // INT8 holds 127, which is as many deviations of this.
 constexpr double kInt8Deviation = 28;
 
-// Sebastiano Vigna's splitmix64 (public domain, prng.di.unimi.it): a good hash of a counter.
-uint64_t SplitMix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
 uint64_t HashName(std::string_view name, uint64_t seed) {
-  uint64_t hash = SplitMix(seed);
+  uint64_t hash = SplitMix64(seed);
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;  // FNV-1a
-  return SplitMix(hash);
+  return SplitMix64(hash);
 }
 
 struct Distribution {
@@ -75,11 +68,11 @@ void Convert(float value, DType dtype, std::byte* out) {
 // The sum of twelve uniform variables, less its mean, is nearly normal with variance 1, and made of integers
 // it is the same everywhere, as logarithms and cosines of different libraries are not.
 SynthFiller::SynthFiller(uint64_t seed, int threads) : seed_(seed), threads_(threads), normals_(kTableSize) {
-  uint64_t counter = SplitMix(seed) | 1;
+  uint64_t counter = SplitMix64(seed) | 1;
   for (float& normal : normals_) {
     int64_t sum = 0;
     for (int word = 0; word < 3; ++word) {
-      const uint64_t bits = SplitMix(++counter);
+      const uint64_t bits = SplitMix64(++counter);
       for (int part = 0; part < 4; ++part) sum += static_cast<int64_t>((bits >> (16 * part)) & 0xffff);
     }
     normal = static_cast<float>(sum - 6 * 65535) / 65536.0f;
@@ -109,7 +102,7 @@ void SynthFiller::Fill(const SynthTensor& tensor, uint64_t begin, absl::Span<std
   threads_.ParallelFor(runs, 4096, [&](int64_t from, int64_t to, int) {
     for (int64_t r = from; r < to; ++r) {
       const uint64_t run = first / kRun + static_cast<uint64_t>(r);
-      const uint64_t place = SplitMix(hash + run) % (kTableSize - kRun);
+      const uint64_t place = SplitMix64(hash + run) % (kTableSize - kRun);
       const uint64_t lo = std::max(first, run * kRun), hi = std::min(end, (run + 1) * kRun);
       std::memcpy(out.data() + (lo - first) * size, table.data() + (place + lo - run * kRun) * size,
                   (hi - lo) * size);

@@ -4,6 +4,7 @@
 
 #include "runtime/base/checked.h"
 #include "runtime/formats/model_config.h"
+#include "tools/infer/weight_formats.h"
 
 namespace qiao::tools {
 namespace {
@@ -44,8 +45,8 @@ absl::StatusOr<std::vector<SynthTensor>> Expand(const models::TensorSpec& spec, 
   std::vector<SynthTensor> tensors = {tensor};
   if (tensor.quantised) {
     SynthTensor scale;
-    scale.name = tensor.name + (int8 ? "_scale" : "_scale_inv");
-    scale.dims = {CeilDiv(tensor.dims[0], kSynthBlock), CeilDiv(tensor.dims[1], kSynthBlock)};
+    scale.name = absl::StrFormat("%s%s", tensor.name, int8 ? kI8Suffix : kF8Suffix);
+    scale.dims = {CeilDiv(tensor.dims[0], kF8Block), CeilDiv(tensor.dims[1], kF8Block)};
     if (int8) scale.dims = {tensor.dims[0], 1};
     scale.kind = int8 ? SynthTensor::kChannelScale : SynthTensor::kScale;
     scale.fan_in = tensor.fan_in;
@@ -95,12 +96,7 @@ absl::StatusOr<SynthDType> ParseSynthDType(std::string_view name) {
 absl::StatusOr<SynthPlan> PlanSynth(OrderedJson config, SynthDType dtype, uint64_t file_bytes) {
   config["torch_dtype"] = TorchName(dtype);
   config.erase("quantization_config");
-  if (dtype == SynthDType::kFp8) {
-    config["quantization_config"] = {{"activation_scheme", "dynamic"},
-                                     {"fmt", "e4m3"},
-                                     {"quant_method", "fp8"},
-                                     {"weight_block_size", {kSynthBlock, kSynthBlock}}};
-  }
+  if (dtype == SynthDType::kFp8) config["quantization_config"] = F8Config();
   if (dtype == SynthDType::kInt8) config["quantization_config"] = Int8Config();
   SynthPlan plan;
   plan.config = config.dump(2) + "\n";

@@ -17,10 +17,8 @@ enum class SynthDType { kFp8, kInt8, kBf16, kF32 };
 // "fp8", "int8", "bf16", "f32".
 absl::StatusOr<SynthDType> ParseSynthDType(std::string_view name);
 
-// Quantised FP8 tensors have one f32 scale for each block of so many rows and columns, as in DeepSeek's
+// Quantised FP8 tensors have one f32 scale for each block of kF8Block rows and columns, as in DeepSeek's
 // releases; INT8 ones have one for each row, [rows, 1], as compressed-tensors stores them.
-inline constexpr int64_t kSynthBlock = 128;
-
 struct SynthTensor {
   enum Kind {
     kMatrix,  // normal, standard deviation 1/sqrt(columns): a row's product with a unit-variance vector has

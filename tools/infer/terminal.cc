@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 
 #include "tools/infer/exit.h"
 #include "tools/infer/interrupt.h"
@@ -237,15 +236,6 @@ void PrintJson(const OrderedJson& json) {
   const std::string line = Dump(json) + "\n";
   std::fwrite(line.data(), 1, line.size(), stdout);
   std::fflush(stdout);
-}
-
-uint64_t PeakMemory() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    unsigned long long kib = 0;
-    if (std::sscanf(line.c_str(), "VmHWM: %llu kB", &kib) == 1) return kib * 1024;
-  }
-  return 0;
 }
 
 int Report(const absl::Status& status) {

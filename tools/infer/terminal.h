@@ -92,9 +92,6 @@ class TextOutput {
 std::string Dump(const OrderedJson& json);
 void PrintJson(const OrderedJson& json);
 
-// Bytes of memory that this process has used at most so far (VmHWM); 0 where the system does not say.
-uint64_t PeakMemory();
-
 // Prints "error: ..." and, where there is one, "hint: ..." and returns the exit code.
 int Report(const absl::Status& status);
 

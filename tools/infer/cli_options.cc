@@ -1,0 +1,96 @@
+#include "tools/infer/cli_options.h"
+
+namespace qiao::tools {
+
+CLI::Validator ByteSize() { return CLI::AsSizeValue(false).description(""); }
+
+std::optional<std::pair<std::string, std::string>> KeyValue(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) return std::nullopt;
+  return std::pair(text.substr(0, equals), text.substr(equals + 1));
+}
+
+void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context) {
+  const std::string group = "Device";
+  sub->add_option("--backend", d.backend, "Which plugin computes, NAME or NAME:INDEX")
+      ->capture_default_str()
+      ->group(group);
+  sub->add_option(
+         "--numerics", d.numerics,
+         "bf16: fast; f32: activations, cache and sums in f32, for comparing; w8a8: bf16, and what meets "
+         "FP8 weights in FP8 too (w8a8-f32: over f32)")
+      ->check(CLI::IsMember({"bf16", "f32", "w8a8", "w8a8-f32"}))
+      ->capture_default_str()
+      ->group(group);
+  sub->add_option(
+         "--load", d.load,
+         "map: weights stay in their files, nothing is copied; copy: into memory, on huge pages; auto: copy "
+         "where they are at most 60 % of what is free")
+      ->check(CLI::IsMember({"auto", "map", "copy"}))
+      ->capture_default_str()
+      ->group(group);
+  sub->add_option(
+         "--verify", d.verify,
+         "Of a .qiao file, compare with their checksums: all tensors; header: none; auto: all where the file "
+         "is at most 32 GiB")
+      ->check(CLI::IsMember({"auto", "all", "header"}))
+      ->capture_default_str()
+      ->group(group);
+  sub->add_option("--threads", d.threads, "CPU threads; 0: all that this process may use")
+      ->check(Between(0, 4096))
+      ->group(group);
+  sub->add_option_function<std::vector<std::string>>(
+         "--device-option",
+         [&d](const std::vector<std::string>& options) {
+           for (const std::string& option : options) {
+             const auto pair = KeyValue(option);
+             if (!pair) throw CLI::ValidationError("--device-option", "\"" + option + "\" is not KEY=VALUE");
+             d.device_options.insert_or_assign(pair->first, pair->second);
+           }
+         },
+         "KEY=VALUE for the plugin; may be repeated. An unknown key lists those that it has")
+      ->group(group);
+  if (with_context) {
+    sub->add_option("--ctx", d.context,
+                    "Tokens that prompt and answer may have together (default: the model's, at most 4096)")
+        ->check(Between(int64_t{1}, int64_t{1} << 24))
+        ->group(group);
+  }
+  sub->add_flag("--allow-fallback", d.allow_fallback, "Operations that the backend lacks run on the host")
+      ->group(group);
+  sub->add_option("--fallback", d.fallback, "The plugin that runs them")->capture_default_str()->group(group);
+  sub->add_option("--page-tokens", d.page_tokens, "Tokens of a cache page (default: what the device prefers)")
+      ->check(Between(int64_t{1}, int64_t{4096}))
+      ->group(group);
+  sub->add_option("--chunk", d.chunk, "Tokens of the prompt in one step at most")
+      ->check(Between(1, 65536))
+      ->capture_default_str()
+      ->group(group);
+  sub->add_option("--memory-budget", d.memory_budget,
+                  "Bytes for all that is allocated, such as 8GB (default: what is free)")
+      ->transform(ByteSize())
+      ->group(group);
+}
+
+void AddSampling(CLI::App* sub, SamplingArgs& s) {
+  const std::string group =
+      "Sampling (default: the model's generation_config.json, greedy where it does not ask to sample)";
+  sub->add_option("--temp", s.temperature, "Temperature; 0 is greedy")
+      ->check(Between(0.0, 100.0))
+      ->group(group);
+  sub->add_option("--top-k", s.top_k, "Only the K likeliest tokens; 0: off")
+      ->check(Between(int64_t{0}, int64_t{1} << 24))
+      ->group(group);
+  sub->add_option("--top-p", s.top_p, "Only the likeliest tokens that together have probability P")
+      ->check(Between(0.0, 1.0))
+      ->group(group);
+  sub->add_option("--min-p", s.min_p, "Only tokens at least P times as likely as the likeliest")
+      ->check(Between(0.0, 1.0))
+      ->group(group);
+  sub->add_option("--seed", s.seed, "The same seed gives the same text (default: another one each time)")
+      ->group(group);
+}
+
+void AddModel(CLI::App* sub, std::string& model) { sub->add_option("model,--model", model, kModelHelp); }
+
+}  // namespace qiao::tools
