@@ -23,7 +23,7 @@ void Scheduler::Admit() {
     available -= 1 + runner_.PagesToGrow(active->sequence, active->remaining());
   }
   for (size_t i = 0; i < std::min(waiting_.size(), kMostLookedAt);) {
-    if (waiting_[i]->request().spec.priority < waiting_.front()->request().spec.priority) break;
+    if (Above(*waiting_.front(), *waiting_[i])) break;
     if (i > 0 && passed_ >= kMostPassed) break;
     if (!TryAdmit(*waiting_[i], available)) {
       ++i;

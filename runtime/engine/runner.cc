@@ -217,6 +217,8 @@ absl::Status Runner::Load(const Progress& progress) {
 Sequence Runner::NewSequence() {
   Sequence sequence;
   sequence.runner_ = this;
+  sequence.pages_.reserve(
+      static_cast<size_t>(CeilDiv(context_, page_tokens())));  // growing allocates nothing
   return sequence;
 }
 
@@ -236,7 +238,7 @@ absl::StatusOr<Sequence> Runner::Share(absl::Span<const int32_t> pages, int64_t 
   }
   Sequence shared = NewSequence();
   shared.length_ = length;
-  shared.pages_.assign(pages.begin(), pages.end());
+  shared.pages_.insert(shared.pages_.end(), pages.begin(), pages.end());
   for (int32_t page : pages) pages_->Hold(page);
   return shared;
 }
@@ -276,37 +278,25 @@ absl::Status Runner::Grow(Sequence& sequence, int64_t tokens) {
     return ResourceExhausted("%d tokens and %d more do not fit the context of %d; allow more with --ctx",
                              sequence.length_, tokens, context_);
   }
-  const int64_t page_tokens = this->page_tokens();
-  std::vector<int32_t> fresh;
-  absl::Status status;
-  auto acquire = [&]() -> int32_t {
-    if (!status.ok()) return -1;
-    absl::StatusOr<int32_t> page = pages_->Acquire();
-    if (!page.ok()) {
-      status = page.status();
-      return -1;
+  if (const int64_t need = PagesToGrow(sequence, tokens); need > pages_->free()) {
+    return ResourceExhausted(
+        "%d more tokens take %d pages of the KV cache, and %d of its %d are free; allow more context (--ctx)",
+        tokens, need, pages_->free(), pages_->size());
+  }
+  const auto last = static_cast<size_t>(sequence.length_ / page_tokens());
+  if (sequence.length_ % page_tokens() != 0 && pages_->holders(sequence.pages_[last]) > 1) {
+    QIAO_ASSIGN_OR_RETURN(const int32_t own, pages_->Acquire());
+    if (absl::Status copied = programs_->CopyPage(sequence.pages_[last], own); !copied.ok()) {
+      pages_->Release(own);
+      return copied;
     }
-    fresh.push_back(*page);
-    return *page;
-  };
-  int32_t own_copy = -1;
-  const auto last = static_cast<size_t>(sequence.length_ / page_tokens);
-  if (sequence.length_ % page_tokens != 0 && pages_->holders(sequence.pages_[last]) > 1) own_copy = acquire();
-  const int64_t want = CeilDiv(sequence.length_ + tokens, page_tokens);
-  std::vector<int32_t> appended;
-  for (auto have = static_cast<int64_t>(sequence.pages_.size()); have < want && status.ok(); ++have) {
-    appended.push_back(acquire());
+    pages_->Release(std::exchange(sequence.pages_[last], own));
   }
-  if (status.ok() && own_copy >= 0) status = programs_->CopyPage(sequence.pages_[last], own_copy);
-  if (!status.ok()) {
-    for (int32_t page : fresh) pages_->Release(page);
-    return status;
+  const int64_t want = CeilDiv(sequence.length_ + tokens, page_tokens());
+  while (static_cast<int64_t>(sequence.pages_.size()) < want) {
+    QIAO_ASSIGN_OR_RETURN(const int32_t page, pages_->Acquire());
+    sequence.pages_.push_back(page);
   }
-  if (own_copy >= 0) {
-    pages_->Release(sequence.pages_[last]);
-    sequence.pages_[last] = own_copy;
-  }
-  sequence.pages_.insert(sequence.pages_.end(), appended.begin(), appended.end());
   return absl::OkStatus();
 }
 
@@ -324,7 +314,7 @@ absl::StatusOr<int32_t> Runner::PickBucket(int64_t rows, int64_t seqs, int64_t l
 
 int64_t Runner::LogitRows(const Work& work) const {
   const auto tokens = static_cast<int64_t>(work.tokens.size());
-  return options_.all_logits ? tokens : std::clamp<int64_t>(work.logits, 0, tokens);
+  return options_.all_logits && work.logits > 0 ? tokens : std::clamp<int64_t>(work.logits, 0, tokens);
 }
 
 absl::Status Runner::Step(absl::Span<const Work> work, program::StepObserver* observer) {
@@ -407,7 +397,7 @@ absl::Status Runner::Prefill(Sequence& sequence, absl::Span<const int32_t> token
   const auto chunk = static_cast<size_t>(programs_->buckets().back().rows);
   for (size_t at = 0; at < tokens.size(); at += chunk) {
     const size_t n = std::min(chunk, tokens.size() - at);
-    const Work work{&sequence, tokens.subspan(at, n), at + n == tokens.size() ? 1 : 0};
+    const Work work{&sequence, tokens.subspan(at, n), options_.all_logits || at + n == tokens.size() ? 1 : 0};
     QIAO_RETURN_IF_ERROR(Step({&work, 1}, observer));
     if (each) QIAO_RETURN_IF_ERROR(each(static_cast<int64_t>(at)));
   }

@@ -24,12 +24,16 @@ Scheduler::Scheduler(Runner& runner, const text::Tokenizer* tokenizer, Scheduler
 void Scheduler::Stop() {
   for (const std::unique_ptr<Request>& request : requests_) request->dropped->store(true);
   EndCancelled();
+  Deliver();
+}
+
+bool Scheduler::Above(const Active& a, const Active& b) {
+  return a.request().spec.priority > b.request().spec.priority;
 }
 
 bool Scheduler::Before(const Active& a, const Active& b) {
-  const Request &x = a.request(), &y = b.request();
-  if (x.spec.priority != y.spec.priority) return x.spec.priority > y.spec.priority;
-  if (x.arrival != y.arrival) return x.arrival < y.arrival;
+  if (Above(a, b) || Above(b, a)) return Above(a, b);
+  if (a.request().arrival != b.request().arrival) return a.request().arrival < b.request().arrival;
   return a.stream->choice() < b.stream->choice();
 }
 
@@ -53,13 +57,15 @@ void Scheduler::Add(std::unique_ptr<Request> request) {
 }
 
 bool Scheduler::Step() {
+  Deliver();
   EndCancelled();
   Admit();
-  if (running_.empty()) return !waiting_.empty();
-  Plan();
-  Run();
-  Retire();
-  return !requests_.empty();
+  if (!running_.empty()) {
+    Plan();
+    Run();
+    Retire();
+  }
+  return !requests_.empty() || !over_.empty();
 }
 
 void Scheduler::Plan() {
@@ -83,21 +89,19 @@ void Scheduler::PlanPrompts(int64_t rows) {
   int64_t budget = runner_.max_rows() - rows;
   if (rows > 0) budget = std::min<int64_t>(budget, options_.mixed_chunk);
   prompts_.clear();
-  int64_t left = 0;
   for (const ActivePtr& active : running_) {
-    if (active->forks || active->planned > 0) continue;
-    prompts_.push_back(active.get());
-    left += active->remaining();
+    if (!active->forks && active->planned == 0) prompts_.push_back(active.get());
   }
   if (prompts_.empty() || budget <= 0) return;
-  // The first has half at least, and what the others cannot use.
+  // The first has half at least, and what its equals cannot use.
   Active& first = *prompts_.front();
-  left -= first.remaining();
-  first.planned = std::min(first.remaining(), std::max(CeilDiv(budget, 2), budget - left));
+  int64_t equals = 0;
+  for (size_t i = 1; i < prompts_.size() && !Above(*prompts_[0], *prompts_[i]); ++i)
+    equals += prompts_[i]->remaining();
+  first.planned = std::min(first.remaining(), std::max(CeilDiv(budget, 2), budget - equals));
   budget -= first.planned;
   std::sort(prompts_.begin() + 1, prompts_.end(), [](const Active* a, const Active* b) {
-    const int32_t x = a->request().spec.priority, y = b->request().spec.priority;
-    if (x != y) return x > y;
+    if (Above(*a, *b) || Above(*b, *a)) return Above(*a, *b);
     if (a->remaining() != b->remaining()) return a->remaining() < b->remaining();
     return Before(*a, *b);
   });
@@ -236,8 +240,15 @@ void Scheduler::Finish(Request& request) {
   result.prefill_seconds = Seconds(or_now(request.first_token) - or_now(request.started));
   result.decode_seconds = Seconds(now - or_now(request.first_token));
   ++(!request.failure.ok() ? stats_.failed : request.cancelled() ? stats_.cancelled : stats_.finished);
-  request.Done();
-  std::erase_if(requests_, [&](const std::unique_ptr<Request>& r) { return r.get() == &request; });
+  const auto it = std::find_if(requests_.begin(), requests_.end(),
+                               [&](const std::unique_ptr<Request>& r) { return r.get() == &request; });
+  over_.push_back(std::move(*it));
+  requests_.erase(it);
+}
+
+void Scheduler::Deliver() {
+  for (const std::unique_ptr<Request>& request : over_) request->Done();
+  over_.clear();
 }
 
 const EngineStats& Scheduler::stats() {

@@ -37,12 +37,14 @@ class Scheduler {
   void Stop();
   ~Scheduler() { Stop(); }
 
-  // Its on_done is called once, in Step or in the destructor. Everything that can be wrong with it by itself
+  // Its on_done is called once, in Deliver, Step or the destructor. Everything that can be wrong with it by itself
   // has been checked.
   void Add(std::unique_ptr<Request> request);
   // Lets time pass: ends what was cancelled, admits, runs one step of the model, hands out tokens. False when
   // there is nothing left to do.
   bool Step();
+  // Calls the on_done of what has ended; else the next step does.
+  void Deliver();
 
   // Counters, and what is held now.
   const EngineStats& stats();
@@ -64,6 +66,7 @@ class Scheduler {
   };
   using ActivePtr = std::unique_ptr<Active>;
 
+  static bool Above(const Active& a, const Active& b);  // by priority
   static bool Before(const Active& a, const Active& b);
   static void InsertInOrder(std::vector<ActivePtr>& into, ActivePtr active);
   void EndCancelled();
@@ -86,7 +89,7 @@ class Scheduler {
   const text::Tokenizer* const tokenizer_;
   const SchedulerOptions options_;
   std::unique_ptr<PrefixTree> prefixes_;
-  std::vector<std::unique_ptr<Request>> requests_;
+  std::vector<std::unique_ptr<Request>> requests_, over_;  // over_: to be delivered
   std::vector<ActivePtr> running_, waiting_;  // in order of Before
   uint64_t arrivals_ = 0;
   int32_t passed_ = 0;  // admissions that went past the first that waits

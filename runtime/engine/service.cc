@@ -43,8 +43,12 @@ void Service::Loop() {
   bool busy = false;
   for (;;) {
     {
-      std::unique_lock<std::mutex> lock(mutex_);
+      const std::lock_guard<std::mutex> lock(mutex_);
       stats_ = scheduler_.stats();
+    }
+    scheduler_.Deliver();  // whoever hears of an end finds it counted
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
       changed_.wait(lock, [&] { return busy || stop_ || !inbox_.empty(); });
       fresh.swap(inbox_);
       stats_.waiting += static_cast<int32_t>(fresh.size());
