@@ -245,6 +245,9 @@ absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
 }
 
 absl::Status ProgramSet::Load(const Progress& progress) {
+  loaded_ = false;
+  streams_.clear();  // what a Load that failed has left
+  for (const auto& space : spaces_) space->pools.clear();
   for (const auto& device : options_.devices) {
     QIAO_ASSIGN_OR_RETURN(hal::Stream stream, device->CreateStream());
     streams_.push_back(std::move(stream));
@@ -280,6 +283,7 @@ absl::Status ProgramSet::Load(const Progress& progress) {
   }
   QIAO_RETURN_IF_ERROR(weights_.Load(progress));
   for (auto& program : programs_) Bind(*program);
+  loaded_ = true;
   return absl::OkStatus();
 }
 
@@ -293,6 +297,7 @@ void ProgramSet::Bind(Compiled& p) {
     Memory& space = *spaces_[static_cast<size_t>(s)];
     item.workspace = space.arena.data + space.arena_bytes;
     size_t weight = 0;
+    item.pointers.clear();
     for (ValueId id : node.node.args) {
       std::byte* pointer = nullptr;
       if (id != kNoValue) {

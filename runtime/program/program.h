@@ -86,9 +86,11 @@ class ProgramSet {
   // Whether every plan keeps a row's bits whatever else is in the step.
   bool row_invariant() const { return row_invariant_; }
 
-  // Allocates caches and arena and stores the weights. CANCELLED when `progress` says stop.
+  // Allocates caches and arena and stores the weights. CANCELLED when `progress` says stop. After an error it
+  // may be called again.
   absl::Status Load(const Progress& progress);
-  // RESOURCE_EXHAUSTED, INVALID_ARGUMENT for a step outside its bucket, or the device's error.
+  // RESOURCE_EXHAUSTED, INVALID_ARGUMENT for a step outside its bucket, or the device's error. The devices
+  // have ended their work when it returns, after an error too.
   absl::Status Run(const Step& step, StepObserver* observer = nullptr);
 
   // An output of the last step, in host memory until the next one: the live rows, row-major.
@@ -110,6 +112,7 @@ class ProgramSet {
   absl::Status CompileBucket(size_t bucket, const BuiltGraph& built);
   void Bind(Compiled& program);
   absl::Status CheckStep(const Step& step) const;
+  absl::Status Enqueue(const Step& step, StepObserver* observer);
   absl::Span<const std::byte> OutputBytes(std::string_view name) const;
   absl::Status CopyBetween(const Compiled& program, size_t step, const qiao_batch& batch,
                            StepObserver* observer);
@@ -128,6 +131,7 @@ class ProgramSet {
   uint64_t file_bytes_ = 0;
   FallbackCounters fallback_;
   bool row_invariant_ = true;
+  bool loaded_ = false;
   int32_t last_bucket_ = -1;
   int64_t last_rows_ = 0, last_seqs_ = 0, last_logit_rows_ = 0;  // of the last step
 };

@@ -84,8 +84,21 @@ absl::Status ProgramSet::CheckStep(const Step& step) const {
 }
 
 absl::Status ProgramSet::Run(const Step& step, StepObserver* observer) {
-  if (streams_.empty()) return FailedPrecondition("Load has not been called");
+  if (!loaded_) return FailedPrecondition("Load has not been called, or has failed");
   QIAO_RETURN_IF_ERROR(CheckStep(step));
+  last_bucket_ = -1;
+  absl::Status status = Enqueue(step, observer);
+  // After an error too: what was enqueued before it reads inputs that the next step overwrites.
+  for (hal::Stream& stream : streams_) status.Update(stream.Synchronize());
+  QIAO_RETURN_IF_ERROR(status);
+  last_bucket_ = step.bucket;
+  last_rows_ = static_cast<int64_t>(step.ids.size());
+  last_seqs_ = static_cast<int64_t>(step.kv_len.size());
+  last_logit_rows_ = static_cast<int64_t>(step.logit_index.size());
+  return absl::OkStatus();
+}
+
+absl::Status ProgramSet::Enqueue(const Step& step, StepObserver* observer) {
   Compiled& p = *programs_[static_cast<size_t>(step.bucket)];
   Memory& host = *spaces_[kHostSpace];
   Memory& device = *spaces_[kDeviceSpace];
@@ -125,7 +138,6 @@ absl::Status ProgramSet::Run(const Step& step, StepObserver* observer) {
     batch.device_counts = reinterpret_cast<const int32_t*>(spaces_[s]->inputs.data + counts_at);
   }
 
-  last_bucket_ = -1;
   for (size_t i = 0; i < p.items.size(); ++i) {
     const Compiled::Item& item = p.items[i];
     if (item.node < 0) {
@@ -153,11 +165,6 @@ absl::Status ProgramSet::Run(const Step& step, StepObserver* observer) {
       QIAO_RETURN_IF_ERROR(stream.Synchronize());
     }
   }
-  for (hal::Stream& stream : streams_) QIAO_RETURN_IF_ERROR(stream.Synchronize());
-  last_bucket_ = step.bucket;
-  last_rows_ = counts[0];
-  last_seqs_ = counts[1];
-  last_logit_rows_ = counts[2];
   return absl::OkStatus();
 }
 
@@ -239,7 +246,7 @@ absl::Span<const std::byte> ProgramSet::OutputBytes(std::string_view name) const
 }
 
 absl::Status ProgramSet::CopyPage(int32_t from, int32_t to) {
-  if (streams_.empty()) return FailedPrecondition("Load has not been called");
+  if (!loaded_) return FailedPrecondition("Load has not been called, or has failed");
   const CacheGeometry& cache = options_.cache;
   if (from < 0 || to < 0 || from >= cache.pages || to >= cache.pages) {
     return InvalidArgument("page %d or %d is outside the cache of %d", from, to, cache.pages);

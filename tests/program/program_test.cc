@@ -354,6 +354,24 @@ TEST_F(ProgramTest, ALaunchThatFailsNamesTheNode) {
   EXPECT_TRUE(RunTwoSteps(**programs).ok()) << "one failed launch must not break the program";
 }
 
+// What was enqueued before the launch that failed reads inputs that the next step overwrites.
+TEST_F(ProgramTest, AFailedStepHasEndedWhenItReturns) {
+  std::vector<std::string> logged;
+  {
+    hal::DeviceOptions options;
+    options.options = {
+        {"inner", "partial"}, {"deferred", "1"}, {"after", "launch:1"}, {"fail", "launch:3"}, {"count", "1"}};
+    options.hooks.log = [&](int, std::string_view line) { logged.emplace_back(line); };
+    auto device = hal::Device::Open("faulty", options, &ops::DescribeCall);
+    ASSERT_TRUE(device.ok()) << device.status();
+    auto programs = Make({*std::move(device)});
+    ASSERT_TRUE(programs.ok()) << programs.status();
+    ASSERT_TRUE((*programs)->Load(nullptr).ok());
+    EXPECT_THAT(std::string(RunTwoSteps(**programs).status().message()), HasSubstr("fails as asked"));
+  }
+  EXPECT_THAT(logged.back(), HasSubstr("launch=3 prepare=0 store=0 choose=0 synchronise=1 "));
+}
+
 TEST_F(ProgramTest, AllocationsThatFailAreErrorsAndLeakNothing) {
   for (int n = 1;; ++n) {
     auto programs = Make({Open("partial", {{"fail_alloc", std::to_string(n)}})});
@@ -364,6 +382,10 @@ TEST_F(ProgramTest, AllocationsThatFailAreErrorsAndLeakNothing) {
       break;
     }
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+    EXPECT_EQ(RunTwoSteps(**programs).status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ((*programs)->CopyPage(0, 1).code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_TRUE((*programs)->Load(nullptr).ok()) << "it may be tried again";
+    EXPECT_TRUE(RunTwoSteps(**programs).ok());
   }
 }
 

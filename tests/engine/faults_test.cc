@@ -1,0 +1,252 @@
+// Devices and allocators that fail, at every call that loading a model and making eight tokens takes: an
+// error and no more. After a fault that happens once the engine gives the tokens of a healthy one; after a
+// lost device every request says so. Everything that was allocated is given back.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <qiao/engine.h>
+
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace qiao {
+namespace {
+
+using testing::AnyOf;
+using testing::HasSubstr;
+
+// A small checkpoint without a tokenizer: prompts are ids. Two buckets, and a prompt of two steps.
+constexpr char kModel[] = QIAO_TEST_DATA "/golden/deepseek_v3";
+
+// The default run takes every 17th or 37th call, from the first on; LongFaults takes all.
+
+// An allocator that counts what is held and may refuse its n-th call; outlives the engine.
+class Memory {
+ public:
+  int64_t refuse_at = 0;
+
+  void GiveTo(EngineOptions& options) {
+    options.allocate = [this](uint64_t bytes, uint64_t alignment) -> void* {
+      std::lock_guard lock(mutex_);
+      if (++calls_ == refuse_at) return nullptr;
+      void* p = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+      held_.emplace(p, bytes);
+      return p;
+    };
+    options.deallocate = [this](void* p, uint64_t bytes) {
+      std::lock_guard lock(mutex_);
+      const auto it = held_.find(p);
+      ASSERT_NE(it, held_.end()) << "what was never allocated";
+      EXPECT_EQ(it->second, bytes);
+      held_.erase(it);
+      std::free(p);
+    };
+  }
+  int64_t calls() const { return calls_; }
+  size_t held() const { return held_.size(); }
+
+ private:
+  std::mutex mutex_;
+  int64_t calls_ = 0;
+  std::map<void*, uint64_t> held_;
+};
+
+GenerateRequest EightTokens() {
+  GenerateRequest request;
+  for (int32_t i = 0; i < 20; ++i) request.ids.push_back((i * 37 + 5) % 512);
+  request.max_tokens = 8;
+  request.ignore_end = true;
+  return request;
+}
+
+// How an engine is put on the faulty device.
+struct Rig {
+  std::string inner = "cpu", load = "copy";
+  bool fallback = false;
+  std::map<std::string, std::string> device = {};  // options of the inner device
+};
+
+class Faulty {
+ public:
+  explicit Faulty(const Rig& rig) {
+    options.model = kModel;
+    options.context = 64;
+    options.chunk = 16;
+    options.threads = 1;
+    options.numerics = "f32";
+    options.load = rig.load;
+    options.backend = "faulty";
+    options.backend_options = rig.device;
+    options.backend_options["inner"] = rig.inner;
+    options.allow_fallback = rig.fallback;
+    options.log = [this](LogLevel, std::string_view line) {
+      std::lock_guard lock(mutex_);
+      if (line.starts_with("faulty: ")) lines.emplace_back(line);
+    };
+    memory.GiveTo(options);
+  }
+  Faulty(const Faulty&) = delete;
+
+  EngineOptions options;
+  Memory memory;
+  std::vector<std::string> lines;  // that the device logged: its faults
+
+ private:
+  std::mutex mutex_;
+};
+
+// What a healthy engine does: its tokens, and how many calls of all kinds it makes.
+struct Healthy {
+  std::vector<int32_t> ids;
+  int64_t loading = 0, all = 0;
+};
+
+int64_t AnyOfCounts(const std::vector<std::string>& lines) {
+  if (lines.size() != 1) return -1;
+  const size_t at = lines[0].find(" any=");
+  return at == std::string::npos ? -1 : std::atoll(lines[0].c_str() + at + 5);
+}
+
+Healthy RunHealthy(const Rig& rig) {
+  Healthy healthy;
+  for (const bool generate : {false, true}) {
+    Faulty f(rig);
+    f.options.backend_options["count"] = "1";
+    {
+      auto engine = Engine::Load(f.options);
+      EXPECT_TRUE(engine.ok()) << engine.status().message();
+      if (!engine.ok()) return healthy;
+      if (generate) {
+        auto result = (*engine)->Generate(EightTokens(), nullptr);
+        EXPECT_TRUE(result.ok()) << result.status().message();
+        if (result.ok()) healthy.ids = result->ids;
+      }
+    }
+    (generate ? healthy.all : healthy.loading) = AnyOfCounts(f.lines);
+    EXPECT_EQ(f.memory.held(), 0u);
+  }
+  EXPECT_EQ(healthy.ids.size(), 8u);
+  EXPECT_GT(healthy.loading, 50);
+  EXPECT_GT(healthy.all, healthy.loading + 100);
+  return healthy;
+}
+
+// Every stride-th call fails in a run of its own, once.
+void FailAtEach(const Rig& rig, int stride) {
+  const Healthy healthy = RunHealthy(rig);
+  for (int64_t n = 1; n <= healthy.all && !testing::Test::HasFailure(); n += stride) {
+    SCOPED_TRACE("fail=any:" + std::to_string(n));
+    const std::string text = "faulty: call " + std::to_string(n) + " (any, here ";
+    Faulty f(rig);
+    f.options.backend_options["fail"] = "any:" + std::to_string(n);
+    {
+      auto engine = Engine::Load(f.options);
+      EXPECT_EQ(engine.ok(), n > healthy.loading) << engine.status().message();
+      Status failed = engine.status();
+      if (engine.ok()) {
+        auto result = (*engine)->Generate(EightTokens(), nullptr);
+        EXPECT_FALSE(result.ok());
+        failed = result.status();
+        auto again = (*engine)->Generate(EightTokens(), nullptr);
+        ASSERT_TRUE(again.ok()) << again.status().message();
+        EXPECT_EQ(again->ids, healthy.ids);
+      }
+      EXPECT_THAT(failed.code(), AnyOf(Code::kInternal, Code::kResourceExhausted));
+      EXPECT_THAT(failed.message(), HasSubstr(text));
+      EXPECT_THAT(f.lines, testing::ElementsAre(HasSubstr(text)));
+    }
+    EXPECT_EQ(f.memory.held(), 0u);
+  }
+}
+
+void LoseAtEach(const Rig& rig, int stride) {
+  const Healthy healthy = RunHealthy(rig);
+  for (int64_t n = 1; n <= healthy.all && !testing::Test::HasFailure(); n += stride) {
+    SCOPED_TRACE("lose=any:" + std::to_string(n));
+    const auto lost = testing::AllOf(HasSubstr("faulty: call " + std::to_string(n) + " (any, here "),
+                                     HasSubstr("loses the device"));
+    Faulty f(rig);
+    f.options.backend_options["lose"] = "any:" + std::to_string(n);
+    {
+      auto engine = Engine::Load(f.options);
+      EXPECT_EQ(engine.ok(), n > healthy.loading) << engine.status().message();
+      if (!engine.ok()) {
+        EXPECT_EQ(engine.status().code(), Code::kUnavailable);
+        EXPECT_THAT(engine.status().message(), lost);
+      }
+      for (int i = 0; engine.ok() && i < 2; ++i) {
+        auto result = (*engine)->Generate(EightTokens(), nullptr);
+        EXPECT_EQ(result.status().code(), Code::kUnavailable);
+        EXPECT_THAT(result.status().message(), lost);
+      }
+    }
+    EXPECT_EQ(f.memory.held(), 0u);
+  }
+}
+
+// The embedder's allocator refuses one allocation.
+void RefuseAtEach(const Rig& rig) {
+  int64_t all = 0;
+  std::vector<int32_t> ids;
+  {
+    Faulty f(rig);
+    {
+      auto engine = Engine::Load(f.options);
+      ASSERT_TRUE(engine.ok()) << engine.status().message();
+      auto result = (*engine)->Generate(EightTokens(), nullptr);
+      ASSERT_TRUE(result.ok()) << result.status().message();
+      ids = result->ids;
+    }
+    all = f.memory.calls();
+  }
+  EXPECT_GT(all, 5);
+  for (int64_t n = 1; n <= all && !testing::Test::HasFailure(); ++n) {
+    SCOPED_TRACE("allocation " + std::to_string(n));
+    Faulty f(rig);
+    f.memory.refuse_at = n;
+    {
+      auto engine = Engine::Load(f.options);
+      Status failed = engine.status();
+      if (engine.ok()) {
+        auto result = (*engine)->Generate(EightTokens(), nullptr);
+        failed = result.status();
+        auto again = (*engine)->Generate(EightTokens(), nullptr);
+        ASSERT_TRUE(again.ok()) << again.status().message();
+        EXPECT_EQ(again->ids, ids);
+      }
+      EXPECT_EQ(failed.code(), Code::kResourceExhausted) << failed.message();
+      EXPECT_THAT(failed.message(), HasSubstr("bytes"));
+    }
+    EXPECT_EQ(f.memory.held(), 0u);
+  }
+}
+
+// Weights stored by the backend, or mapped. Operations that all run on the CPU, or some of them on a device with
+// memory of its own, which works when it is waited for, and the others on the host: that copies much.
+const Rig kCopied{.inner = "cpu", .load = "copy"};
+const Rig kMapped{.inner = "cpu", .load = "map"};
+const Rig kDiscrete{.inner = "partial",
+                    .load = "map",
+                    .fallback = true,
+                    .device = {{"ops", "rmsnorm,swiglu"}, {"deferred", "1"}}};
+
+TEST(Faults, OneCallFails) { FailAtEach(kCopied, 17); }
+TEST(Faults, OneCallFailsOfADiscreteDevice) { FailAtEach(kDiscrete, 37); }
+TEST(Faults, TheDeviceIsLost) { LoseAtEach(kCopied, 37); }
+TEST(Faults, ADiscreteDeviceIsLost) { LoseAtEach(kDiscrete, 37); }
+TEST(Faults, TheAllocatorRefuses) {
+  RefuseAtEach(kCopied);
+  RefuseAtEach(kDiscrete);
+}
+
+TEST(LongFaults, OneCallFails) {
+  for (const Rig& rig : {kCopied, kMapped, kDiscrete}) FailAtEach(rig, 1);
+}
+TEST(LongFaults, TheDeviceIsLost) {
+  for (const Rig& rig : {kCopied, kMapped, kDiscrete}) LoseAtEach(rig, 1);
+}
+
+}  // namespace
+}  // namespace qiao
