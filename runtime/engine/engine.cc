@@ -65,6 +65,7 @@ engine::SamplingOptions ToInternal(const SamplingParams& p) {
   o.min_p = p.min_p;
   o.repetition_penalty = p.repetition_penalty;
   o.seed = p.seed;
+  o.top_logprobs = 0;
   return o;
 }
 
@@ -148,7 +149,7 @@ absl::StatusOr<GenerateResult> Engine::Impl::Generate(const GenerateRequest& req
   if (request.max_tokens < 0)
     return InvalidArgument("max_tokens is %d, must not be negative", request.max_tokens);
   const engine::SamplingOptions sampling = ToInternal(request.sampling);
-  QIAO_RETURN_IF_ERROR(sampling.Check());
+  QIAO_RETURN_IF_ERROR(sampling.Check(folder->model->info().vocab));
   QIAO_ASSIGN_OR_RETURN(std::vector<int32_t> history, PromptIds(request));
 
   GenerateResult result;
@@ -156,7 +157,9 @@ absl::StatusOr<GenerateResult> Engine::Impl::Generate(const GenerateRequest& req
   if (request.max_tokens == 0) return result;
   std::lock_guard<std::mutex> lock(busy);
   engine::Sequence sequence = runner->NewSequence();
-  engine::Sampler sampler(sampling);
+  engine::Sampler sampler(sampling, request.max_tokens);
+  sampler.Prompt(history);
+  engine::SamplerScratch scratch;
   std::optional<text::Detokenizer> detokenizer;
   if (folder->tokenizer) detokenizer.emplace(&*folder->tokenizer, /*skip_special=*/true);
   text::StopMatcher stops(request.stop);
@@ -180,7 +183,7 @@ absl::StatusOr<GenerateResult> Engine::Impl::Generate(const GenerateRequest& req
   const Clock::time_point decode = Clock::now();
   bool stopped_by_caller = false;
   for (;;) {
-    QIAO_ASSIGN_OR_RETURN(engine::Sampled sampled, sampler.Sample(runner->Logits(0), history));
+    QIAO_ASSIGN_OR_RETURN(engine::Sampled sampled, sampler.Sample({.logits = runner->Logits(0)}, scratch));
     const bool end = std::find(ends.begin(), ends.end(), sampled.id) != ends.end();
     std::string piece;
     if (end) {
@@ -188,6 +191,7 @@ absl::StatusOr<GenerateResult> Engine::Impl::Generate(const GenerateRequest& req
     } else {
       result.ids.push_back(sampled.id);
       history.push_back(sampled.id);
+      sampler.Accept(sampled.id);
       if (detokenizer) piece = stops.Push(detokenizer->Push(sampled.id));
       result.text += piece;
       if (on_token && !on_token(Token{sampled.id, piece, sampled.logprob})) stopped_by_caller = true;
