@@ -13,7 +13,6 @@
 namespace qiao {
 namespace {
 
-constexpr int32_t kMostLogprobs = 20;
 constexpr size_t kMostStops = 256, kMostStopBytes = 64 << 10;
 
 engine::SamplingOptions ToInternal(const SamplingParams& p) {
@@ -23,6 +22,9 @@ engine::SamplingOptions ToInternal(const SamplingParams& p) {
   o.top_p = p.top_p;
   o.min_p = p.min_p;
   o.repetition_penalty = p.repetition_penalty;
+  o.presence_penalty = p.presence_penalty;
+  o.frequency_penalty = p.frequency_penalty;
+  o.logit_bias = p.logit_bias;
   o.seed = p.seed;
   return o;
 }
@@ -105,14 +107,13 @@ absl::StatusOr<std::unique_ptr<engine::Request>> Engine::Impl::MakeRequest(
   if (spec.n < 1 || spec.n > sequences) {
     return InvalidArgument("n is %d, must be 1..%d, the sequences that may run at once", spec.n, sequences);
   }
-  if (spec.logprobs < -1 || spec.logprobs > kMostLogprobs)
-    return InvalidArgument("logprobs is %d, must be -1..%d", spec.logprobs, kMostLogprobs);
   QIAO_RETURN_IF_ERROR(CheckStops(spec));
   if (spec.constraint.kind != Constraint::Kind::kNone)
     return Unimplemented("constraints on the answer are not there yet");
   auto request = std::make_unique<engine::Request>();
   request->sampling = ToInternal(spec.sampling);
-  QIAO_RETURN_IF_ERROR(request->sampling.Check());
+  request->sampling.top_logprobs = spec.logprobs;
+  QIAO_RETURN_IF_ERROR(request->sampling.Check(runner->model().info().vocab));
   request->spec = spec;
   QIAO_ASSIGN_OR_RETURN(request->spec.ids, PromptIds(spec));
   for (int32_t id : request->spec.ids) {

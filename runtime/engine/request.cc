@@ -21,7 +21,7 @@ absl::Status Call(std::string_view what, F&& callback) {
 }
 
 SamplingOptions OfChoice(SamplingOptions options, int32_t choice) {
-  options.seed += static_cast<uint64_t>(choice) * 0xd1342543de82ef95u;
+  options.seed = ChoiceSeed(options.seed, choice);
   return options;
 }
 
@@ -55,31 +55,37 @@ Stream::Stream(Request& request, int32_t choice, const text::Tokenizer* tokenize
       choice_(choice),
       prompt_(static_cast<int64_t>(request.spec.ids.size())),
       tokens_(request.spec.ids),
-      sampler_(OfChoice(request.sampling, choice)),
+      sampler_(OfChoice(request.sampling, choice), request.spec.max_tokens),
       stops_(request.spec.stop) {
+  sampler_.Prompt(request.spec.ids);
   if (tokenizer != nullptr) detokenizer_.emplace(tokenizer, /*skip_special=*/true);
 }
 
 absl::Status Stream::Emit(int32_t id, const std::string& text, const Sampled& sampled) {
   if (!request_.on_token) return absl::OkStatus();
   return Call("tokens", [&] {
-    const Token token{.choice = choice_, .id = id, .text = text, .logprob = sampled.logprob, .top = {}};
+    const Token token{
+        .choice = choice_, .id = id, .text = text, .logprob = sampled.logprob, .top = sampled.top()};
     if (!request_.on_token(token)) request_.dropped->store(true);
   });
 }
 
-absl::Status Stream::Take(absl::Span<const float> logits, int32_t argmax) {
-  static_cast<void>(argmax);
-  QIAO_ASSIGN_OR_RETURN(const Sampled sampled, sampler_.Sample(logits, tokens_));
+absl::Status Stream::Take(absl::Span<const float> logits, int32_t argmax, SamplerScratch& scratch) {
+  QIAO_ASSIGN_OR_RETURN(const Sampled sampled,
+                        sampler_.Sample({.logits = logits, .argmax = argmax}, scratch));
   const auto is = [&](const std::vector<int32_t>& ids) {
     return std::find(ids.begin(), ids.end(), sampled.id) != ids.end();
   };
   if (is(request_.ends)) return End(Finish::kEndOfText);
   if (is(request_.spec.stop_tokens)) return End(Finish::kStop);
+  sampler_.Accept(sampled.id);
   tokens_.push_back(sampled.id);
   Choice& out = result();
   out.ids.push_back(sampled.id);
-  if (request_.spec.logprobs >= 0) out.logprobs.push_back(sampled.logprob);
+  if (request_.spec.logprobs >= 0) {
+    out.logprobs.push_back(sampled.logprob);
+    out.top_logprobs.emplace_back(sampled.top().begin(), sampled.top().end());
+  }
   std::string piece;
   if (detokenizer_) piece = stops_.Push(detokenizer_->Push(sampled.id));
   out.text += piece;

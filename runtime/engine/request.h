@@ -59,10 +59,9 @@ class Stream {
   const std::vector<int32_t>& tokens() const { return tokens_; }
   int64_t generated() const { return static_cast<int64_t>(tokens_.size()) - prompt_; }
 
-  // Chooses the next token from its logits [V] and passes it on; afterwards finished() may hold. `argmax`: the
-  // index of the greatest logit, the lowest where there are several. An error is the request's: its logits are
-  // no numbers, or a callback threw.
-  absl::Status Take(absl::Span<const float> logits, int32_t argmax);
+  // Chooses the next token from its logits [V] and passes it on; afterwards finished() may hold. `argmax` as
+  // SampleInput's. An error is the request's: its logits are no numbers, or a callback threw.
+  absl::Status Take(absl::Span<const float> logits, int32_t argmax, SamplerScratch& scratch);
   // Ends it from outside.
   absl::Status End(Finish finish);
   bool finished() const { return finished_; }

@@ -163,7 +163,7 @@ void Scheduler::Harvest(absl::Span<Active* const> actives) {
 }
 
 absl::Status Scheduler::Take(Active& active, int64_t row) {
-  QIAO_RETURN_IF_ERROR(active.stream->Take(runner_.Logits(row), runner_.Argmax(row)));
+  QIAO_RETURN_IF_ERROR(active.stream->Take(runner_.Logits(row), runner_.Argmax(row), scratch_));
   ++stats_.generated_tokens;
   if (!active.stream->finished() && active.sequence.length() >= runner_.context())
     return active.stream->End(qiao::Finish::kContext);

@@ -90,13 +90,14 @@ class Scheduler {
   const SchedulerOptions options_;
   std::unique_ptr<PrefixTree> prefixes_;
   std::vector<std::unique_ptr<Request>> requests_, over_;  // over_: to be delivered
-  std::vector<ActivePtr> running_, waiting_;  // in order of Before
+  std::vector<ActivePtr> running_, waiting_;               // in order of Before
   uint64_t arrivals_ = 0;
   int32_t passed_ = 0;  // admissions that went past the first that waits
   EngineStats stats_;
   // Reused by every step.
   std::vector<Active*> planned_, prompts_;
   std::vector<Work> work_;
+  SamplerScratch scratch_;
 };
 
 }  // namespace qiao::engine

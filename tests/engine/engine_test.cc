@@ -38,10 +38,18 @@ TEST(Engine, GeneratesAndStreamsTheSameText) {
   auto engine = Loaded(Demo());
   std::string streamed;
   std::vector<int32_t> ids;
-  auto result = engine->Generate(Ask("SQLite is a", 24), [&](const Token& token) {
+  GenerateRequest request = Ask("SQLite is a", 24);
+  request.logprobs = 2;
+  auto result = engine->Generate(request, [&](const Token& token) {
     streamed += token.text;
-    if (token.id >= 0) ids.push_back(token.id);
-    EXPECT_LE(token.logprob, 0);
+    if (token.id >= 0) {
+      ids.push_back(token.id);
+      EXPECT_LT(token.logprob, 0);
+      EXPECT_EQ(token.top.size(), 2u);
+      EXPECT_EQ(token.top[0].id, token.id) << "greedy";
+      EXPECT_EQ(token.top[0].logprob, token.logprob);
+      EXPECT_GE(token.top[0].logprob, token.top[1].logprob);
+    }
     return true;
   });
   ASSERT_TRUE(result.ok()) << result.status().message();
@@ -49,6 +57,8 @@ TEST(Engine, GeneratesAndStreamsTheSameText) {
   EXPECT_EQ(ids, result->ids);
   EXPECT_EQ(result->finish, Finish::kLength);
   EXPECT_EQ(result->ids.size(), 24u);
+  EXPECT_EQ(result->logprobs.size(), 24u);
+  EXPECT_EQ(result->top_logprobs.size(), 24u);
   EXPECT_GT(result->prompt_tokens, 1);
   auto again = engine->Generate(Ask("SQLite is a", 24), nullptr);
   EXPECT_EQ(again->text, result->text) << "greedy is deterministic";
