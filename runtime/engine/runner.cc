@@ -21,6 +21,29 @@ std::string Size(uint64_t bytes) {
   return mib < 10240 ? absl::StrFormat("%.1f MiB", mib) : absl::StrFormat("%.1f GiB", mib / 1024);
 }
 
+// Pages that go back to the pool unless they are kept: after an error, and when the host's memory ends.
+class FreshPages {
+ public:
+  explicit FreshPages(PagePool& pool) : pool_(pool) {}
+  ~FreshPages() {
+    for (int32_t page : pages_) {
+      if (page >= 0) pool_.Release(page);
+    }
+  }
+  FreshPages(const FreshPages&) = delete;
+  FreshPages& operator=(const FreshPages&) = delete;
+  absl::StatusOr<int32_t> Acquire() {
+    pages_.push_back(-1);  // room first: it may throw
+    QIAO_ASSIGN_OR_RETURN(pages_.back(), pool_.Acquire());
+    return pages_.back();
+  }
+  void Keep() { pages_.clear(); }
+
+ private:
+  PagePool& pool_;
+  std::vector<int32_t> pages_;
+};
+
 }  // namespace
 
 absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name) {
@@ -139,9 +162,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
     bucket.rows = static_cast<int32_t>(rows);
     bucket.seqs = static_cast<int32_t>(std::min<int64_t>(rows, o.sequences));
     bucket.logit_rows =
-        o.all_logits
-            ? bucket.rows
-            : static_cast<int32_t>(std::min<int64_t>(rows, int64_t{bucket.seqs} * o.logits_each));
+        o.all_logits ? bucket.rows
+                     : static_cast<int32_t>(std::min<int64_t>(rows, int64_t{bucket.seqs} * o.logits_each));
     bucket.table_width = static_cast<int32_t>(pages_each);
     programs.buckets.push_back(bucket);
     if (rows == chunk) break;
@@ -227,11 +249,9 @@ Sequence Runner::NewSequence() {
 
 absl::StatusOr<Sequence> Runner::Fork(const Sequence& sequence) {
   Sequence copy = NewSequence();
+  copy.pages_ = sequence.pages_;
   copy.length_ = sequence.length_;
-  for (int32_t page : sequence.pages_) {
-    pages_->Hold(page);
-    copy.pages_.push_back(page);
-  }
+  for (int32_t page : copy.pages_) pages_->Hold(page);
   return copy;
 }
 
@@ -263,36 +283,25 @@ absl::Status Runner::Grow(Sequence& sequence, int64_t tokens) {
                              sequence.length_, tokens, context_);
   }
   const int64_t page_tokens = this->page_tokens();
-  std::vector<int32_t> fresh;
-  absl::Status status;
-  auto acquire = [&]() -> int32_t {
-    if (!status.ok()) return -1;
-    absl::StatusOr<int32_t> page = pages_->Acquire();
-    if (!page.ok()) {
-      status = page.status();
-      return -1;
-    }
-    fresh.push_back(*page);
-    return *page;
-  };
+  FreshPages fresh(*pages_);
   int32_t own_copy = -1;
   const auto last = static_cast<size_t>(sequence.length_ / page_tokens);
-  if (sequence.length_ % page_tokens != 0 && pages_->holders(sequence.pages_[last]) > 1) own_copy = acquire();
+  if (sequence.length_ % page_tokens != 0 && pages_->holders(sequence.pages_[last]) > 1) {
+    QIAO_ASSIGN_OR_RETURN(own_copy, fresh.Acquire());
+  }
   const int64_t want = CeilDiv(sequence.length_ + tokens, page_tokens);
   std::vector<int32_t> appended;
-  for (auto have = static_cast<int64_t>(sequence.pages_.size()); have < want && status.ok(); ++have) {
-    appended.push_back(acquire());
+  for (auto have = static_cast<int64_t>(sequence.pages_.size()); have < want; ++have) {
+    QIAO_ASSIGN_OR_RETURN(const int32_t page, fresh.Acquire());
+    appended.push_back(page);
   }
-  if (status.ok() && own_copy >= 0) status = programs_->CopyPage(sequence.pages_[last], own_copy);
-  if (!status.ok()) {
-    for (int32_t page : fresh) pages_->Release(page);
-    return status;
-  }
+  if (own_copy >= 0) QIAO_RETURN_IF_ERROR(programs_->CopyPage(sequence.pages_[last], own_copy));
+  sequence.pages_.insert(sequence.pages_.end(), appended.begin(), appended.end());
   if (own_copy >= 0) {
     pages_->Release(sequence.pages_[last]);
     sequence.pages_[last] = own_copy;
   }
-  sequence.pages_.insert(sequence.pages_.end(), appended.begin(), appended.end());
+  fresh.Keep();
   return absl::OkStatus();
 }
 
