@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "runtime/base/checked.h"
+#include "runtime/engine/no_throw.h"
 #include "runtime/engine/scheduler.h"
 
 namespace qiao::engine {
@@ -25,19 +26,21 @@ void Scheduler::Admit() {
   for (size_t i = 0; i < std::min(waiting_.size(), kMostLookedAt);) {
     if (Above(*waiting_.front(), *waiting_[i])) break;
     if (i > 0 && passed_ >= kMostPassed) break;
-    if (!TryAdmit(*waiting_[i], available)) {
+    const absl::StatusOr<bool> admitted = NoThrow([&] { return TryAdmit(*waiting_[i], available); });
+    waiting_[i]->failure = admitted.status();  // one that fails runs, and is retired
+    if (admitted.ok() && !*admitted) {
       ++i;
       continue;
     }
     passed_ = i == 0 ? 0 : passed_ + 1;
-    ActivePtr admitted = std::move(waiting_[i]);
+    ActivePtr active = std::move(waiting_[i]);
     waiting_.erase(waiting_.begin() + static_cast<ptrdiff_t>(i));
-    InsertInOrder(running_, std::move(admitted));
+    InsertInOrder(running_, std::move(active));
     if (running_.size() >= static_cast<size_t>(options_.sequences)) break;
   }
 }
 
-bool Scheduler::TryAdmit(Active& active, int64_t& available) {
+absl::StatusOr<bool> Scheduler::TryAdmit(Active& active, int64_t& available) {
   Request& request = active.request();
   const bool first_time = request.started == Clock::time_point();
   const int32_t choices = first_time ? request.spec.n : 1;
@@ -54,9 +57,7 @@ bool Scheduler::TryAdmit(Active& active, int64_t& available) {
   for (int32_t page : match.pages) need += runner_.pages()->holders(page) == 1 ? 1 : 0;
   if (need > available && !running_.empty()) return false;
 
-  absl::StatusOr<Sequence> shared = runner_.Share(match.pages, match.length);
-  if (!shared.ok()) return false;
-  active.sequence = *std::move(shared);
+  QIAO_ASSIGN_OR_RETURN(active.sequence, runner_.Share(match.pages, match.length));
   available -= need;
   if (!first_time) return true;
   request.started = Clock::now();

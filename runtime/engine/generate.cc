@@ -176,9 +176,9 @@ Result<GenerateResult> Engine::Generate(const GenerateRequest& spec, const Token
       box->changed.notify_one();
     };
     const auto prompt_tokens = static_cast<int64_t>(request.spec.ids.size());
+    std::vector<Seen> seen(static_cast<size_t>(spec.n));
     if (absl::Status taken = impl_->service->Submit(*std::move(made)); !taken.ok()) return Public(taken);
 
-    std::vector<Seen> seen(static_cast<size_t>(spec.n));
     std::vector<Mailbox::Item> items;
     bool stopped = false;
     std::exception_ptr thrown;

@@ -61,21 +61,23 @@ void PrefixTree::Insert(absl::Span<const int32_t> tokens, absl::Span<const int32
     }
     if (child != nullptr && common == static_cast<int64_t>(child->tokens.size())) {
       // The end of an earlier text goes on here: the longer page takes the shorter one's place.
+      child->tokens.insert(child->tokens.end(), mine.begin() + common, mine.end());
       pool_.Hold(page);
       pool_.Release(std::exchange(child->page, page));
-      child->tokens.assign(mine.begin(), mine.end());
       node = child;
       continue;
     }
+    // What may throw comes first.
     auto fresh = std::make_unique<Node>();
     fresh->parent = node;
     fresh->tokens.assign(mine.begin(), mine.end());
     fresh->page = page;
+    std::vector<std::unique_ptr<Node>>& siblings = node->children[mine.front()];
+    siblings.reserve(siblings.size() + 1);
     fresh->use = by_use_.insert(by_use_.end(), fresh.get());
     pool_.Hold(page);
-    Node* raw = fresh.get();
-    node->children[mine.front()].push_back(std::move(fresh));
-    node = raw;
+    node = fresh.get();
+    siblings.push_back(std::move(fresh));
   }
   Touch(node);
 }

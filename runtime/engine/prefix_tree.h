@@ -32,7 +32,8 @@ class PrefixTree {
   Match Find(absl::Span<const int32_t> tokens);
   // Remembers that `tokens` lie in `pages` (as many as they need). Pages of what is known already are not
   // taken. Nobody may write to the tokens' slots afterwards; behind the last token of a page that is not full
-  // a writer needs a copy of his own (Runner copies what has several holders).
+  // a writer needs a copy of his own (Runner copies what has several holders). Where memory ends in the middle
+  // (std::bad_alloc) less is remembered.
   void Insert(absl::Span<const int32_t> tokens, absl::Span<const int32_t> pages);
 
   // Gives up the page that has not been used for longest and that nobody else holds; false where there is

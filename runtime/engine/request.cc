@@ -1,24 +1,12 @@
 #include "runtime/engine/request.h"
 
 #include <algorithm>
-#include <exception>
 #include <utility>
+
+#include "runtime/engine/no_throw.h"
 
 namespace qiao::engine {
 namespace {
-
-// Callbacks are foreign code; what they throw ends their request and nothing else.
-template <typename F>
-absl::Status Call(std::string_view what, F&& callback) {
-  try {
-    callback();
-    return absl::OkStatus();
-  } catch (const std::exception& e) {
-    return Internal("the callback for %s threw: %s", what, e.what());
-  } catch (...) {
-    return Internal("the callback for %s threw an exception of unknown type", what);
-  }
-}
 
 SamplingOptions OfChoice(SamplingOptions options, int32_t choice) {
   options.seed = ChoiceSeed(options.seed, choice);
@@ -36,17 +24,21 @@ OperationObserver* Request::observer(bool prefill) {
 
 absl::Status Request::Progress(int64_t tokens) {
   if (!spec.prefill_progress) return absl::OkStatus();
-  return Call("prefill progress", [&] { spec.prefill_progress(tokens, result.prompt_tokens); });
+  return NoThrow([&]() -> absl::Status {
+    spec.prefill_progress(tokens, result.prompt_tokens);
+    return absl::OkStatus();
+  });
 }
 
 void Request::Done() {
   // There is nobody left to tell of an exception.
-  static_cast<void>(Call("the end", [&] {
+  static_cast<void>(NoThrow([&]() -> absl::Status {
     if (failure.ok()) {
       on_done(std::move(result));
     } else {
       on_done(failure);
     }
+    return absl::OkStatus();
   }));
 }
 
@@ -63,14 +55,17 @@ Stream::Stream(Request& request, int32_t choice, const text::Tokenizer* tokenize
 
 absl::Status Stream::Emit(int32_t id, const std::string& text, const Sampled& sampled) {
   if (!request_.on_token) return absl::OkStatus();
-  return Call("tokens", [&] {
-    const Token token{
-        .choice = choice_, .id = id, .text = text, .logprob = sampled.logprob, .top = sampled.top()};
-    if (!request_.on_token(token)) request_.dropped->store(true);
-  });
+  const Token token{
+      .choice = choice_, .id = id, .text = text, .logprob = sampled.logprob, .top = sampled.top()};
+  if (!request_.on_token(token)) request_.dropped->store(true);
+  return absl::OkStatus();
 }
 
 absl::Status Stream::Take(absl::Span<const float> logits, int32_t argmax, SamplerScratch& scratch) {
+  return NoThrow([&] { return TakeOrThrow(logits, argmax, scratch); });
+}
+
+absl::Status Stream::TakeOrThrow(absl::Span<const float> logits, int32_t argmax, SamplerScratch& scratch) {
   QIAO_ASSIGN_OR_RETURN(const Sampled sampled,
                         sampler_.Sample({.logits = logits, .argmax = argmax}, scratch));
   const auto is = [&](const std::vector<int32_t>& ids) {
@@ -95,9 +90,13 @@ absl::Status Stream::Take(absl::Span<const float> logits, int32_t argmax, Sample
   return absl::OkStatus();
 }
 
-// What was held back comes now: an unfinished character, the beginning of a stop string that did not come.
 absl::Status Stream::End(Finish finish) {
   finished_ = true;
+  return NoThrow([&] { return EndOrThrow(finish); });
+}
+
+// What was held back comes now: an unfinished character, the beginning of a stop string that did not come.
+absl::Status Stream::EndOrThrow(Finish finish) {
   Choice& out = result();
   out.finish = finish;
   if (!detokenizer_ || stops_.stopped()) return absl::OkStatus();

@@ -71,6 +71,8 @@ class Stream {
   }
 
  private:
+  absl::Status TakeOrThrow(absl::Span<const float> logits, int32_t argmax, SamplerScratch& scratch);
+  absl::Status EndOrThrow(Finish finish);
   absl::Status Emit(int32_t id, const std::string& text, const Sampled& sampled);
 
   Request& request_;

@@ -224,11 +224,9 @@ Sequence Runner::NewSequence() {
 
 absl::StatusOr<Sequence> Runner::Fork(const Sequence& sequence) {
   Sequence copy = NewSequence();
+  copy.pages_.assign(sequence.pages_.begin(), sequence.pages_.end());
   copy.length_ = sequence.length_;
-  for (int32_t page : sequence.pages_) {
-    pages_->Hold(page);
-    copy.pages_.push_back(page);
-  }
+  for (int32_t page : copy.pages_) pages_->Hold(page);
   return copy;
 }
 

@@ -12,7 +12,6 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kBan = -100;
 
-
 // In [0, 1).
 double Uniform(uint64_t seed, uint64_t position) {
   return static_cast<double>(SplitMix64(seed + position * kSplitMixStep) >> 11) * 0x1.0p-53;

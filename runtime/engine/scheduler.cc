@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/base/checked.h"
+#include "runtime/engine/no_throw.h"
 #include "runtime/engine/operation_observer.h"
 
 namespace qiao::engine {
@@ -19,6 +20,7 @@ Scheduler::Scheduler(Runner& runner, const text::Tokenizer* tokenizer, Scheduler
   planned_.reserve(most);
   prompts_.reserve(most);
   work_.reserve(most);
+  static_cast<void>(OutOfHostMemory());
 }
 
 void Scheduler::Stop() {
@@ -43,17 +45,31 @@ void Scheduler::InsertInOrder(std::vector<ActivePtr>& into, ActivePtr active) {
   into.insert(at, std::move(active));
 }
 
+// Room for the request, wherever it will stand, is made here; later nothing that could fail is in the way.
 void Scheduler::Add(std::unique_ptr<Request> request) {
-  request->arrival = arrivals_++;
-  request->result.prompt_tokens = static_cast<int64_t>(request->spec.ids.size());
-  request->open = request->spec.n;
-  request->result.more.resize(static_cast<size_t>(request->spec.n - 1));
-  for (Choice& choice : request->result.more) choice.finish = qiao::Finish::kCancelled;  // unless it begins
-  auto active = std::make_unique<Active>();
-  active->stream = std::make_unique<Stream>(*request, 0, tokenizer_);
+  const absl::Status status = NoThrow([&]() -> absl::Status {
+    request->arrival = arrivals_++;
+    request->result.prompt_tokens = static_cast<int64_t>(request->spec.ids.size());
+    request->open = request->spec.n;
+    request->result.more.resize(static_cast<size_t>(request->spec.n - 1));
+    for (Choice& choice : request->result.more) choice.finish = qiao::Finish::kCancelled;  // unless it begins
+    requests_.reserve(requests_.size() + 1);
+    over_.reserve(over_.size() + requests_.size() + 1);
+    choices_ += static_cast<size_t>(request->spec.n);
+    waiting_.reserve(choices_);
+    auto active = std::make_unique<Active>();
+    active->stream = std::make_unique<Stream>(*request, 0, tokenizer_);
+    if (request->spec.max_tokens > 0) InsertInOrder(waiting_, std::move(active));
+    return absl::OkStatus();
+  });
+  if (!status.ok()) {
+    request->failure = status;
+    ++stats_.failed;
+    request->Done();
+    return;
+  }
   requests_.push_back(std::move(request));
-  if (active->request().spec.max_tokens == 0) return Finish(active->request());  // choices are as they are
-  InsertInOrder(waiting_, std::move(active));
+  if (requests_.back()->spec.max_tokens == 0) Finish(*requests_.back());  // the choices are as they are
 }
 
 bool Scheduler::Step() {
@@ -71,7 +87,7 @@ bool Scheduler::Step() {
 void Scheduler::Plan() {
   int64_t rows = 0;
   for (const ActivePtr& active : running_) {
-    active->planned = !active->forks && active->decodes() ? 1 : 0;
+    active->planned = active->ready() && active->decodes() ? 1 : 0;
     rows += active->planned;
   }
   PlanPrompts(rows);
@@ -90,7 +106,7 @@ void Scheduler::PlanPrompts(int64_t rows) {
   if (rows > 0) budget = std::min<int64_t>(budget, options_.mixed_chunk);
   prompts_.clear();
   for (const ActivePtr& active : running_) {
-    if (!active->forks && active->planned == 0) prompts_.push_back(active.get());
+    if (active->ready() && active->planned == 0) prompts_.push_back(active.get());
   }
   if (prompts_.empty() || budget <= 0) return;
   // The first has half at least, and what its equals cannot use.
@@ -133,7 +149,7 @@ absl::Status Scheduler::Execute(absl::Span<Active* const> actives) {
     if (observer == nullptr) observer = active->request().observer(active->stream->generated() == 0);
   }
   const Clock::time_point start = Clock::now();
-  const absl::Status status = runner_.Step(work_, observer);
+  const absl::Status status = NoThrow([&] { return runner_.Step(work_, observer); });
   stats_.step_seconds += Since(start);
   if (!status.ok()) return status;
   ++stats_.steps;
@@ -173,7 +189,7 @@ absl::Status Scheduler::Take(Active& active, int64_t row) {
 absl::Status Scheduler::ForkChoices(Active& first, int64_t row) {
   for (const ActivePtr& active : running_) {
     if (!active->forks || &active->request() != &first.request()) continue;
-    QIAO_ASSIGN_OR_RETURN(active->sequence, runner_.Fork(first.sequence));
+    QIAO_ASSIGN_OR_RETURN(active->sequence, NoThrow([&] { return runner_.Fork(first.sequence); }));
     active->forks = false;
     QIAO_RETURN_IF_ERROR(Take(*active, row));
   }
@@ -186,7 +202,11 @@ void Scheduler::Remember(const Active& active, bool whole) {
   const auto page = static_cast<size_t>(runner_.page_tokens());
   const size_t pages = whole ? CeilDiv(length, page) : length / page;
   const absl::Span<const int32_t> tokens = active.stream->tokens();
-  prefixes_->Insert(tokens.first(std::min(length, pages * page)), active.sequence.pages().first(pages));
+  // Without memory for it, it is forgotten.
+  static_cast<void>(NoThrow([&]() -> absl::Status {
+    prefixes_->Insert(tokens.first(std::min(length, pages * page)), active.sequence.pages().first(pages));
+    return absl::OkStatus();
+  }));
 }
 
 void Scheduler::EndCancelled() {
@@ -242,6 +262,7 @@ void Scheduler::Finish(Request& request) {
   ++(!request.failure.ok() ? stats_.failed : request.cancelled() ? stats_.cancelled : stats_.finished);
   const auto it = std::find_if(requests_.begin(), requests_.end(),
                                [&](const std::unique_ptr<Request>& r) { return r.get() == &request; });
+  choices_ -= static_cast<size_t>(request.spec.n);
   over_.push_back(std::move(*it));
   requests_.erase(it);
 }

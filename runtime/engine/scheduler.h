@@ -10,7 +10,7 @@
 //   later, from what is still cached of it. Its tokens do not change by that: a row's bits depend on nothing
 //   else in the step, and the samplers survive.
 // - A step that fails is repeated for each sequence alone; those that fail then are the only ones to end with
-//   the error.
+//   the error. So it is with what the host's memory is too small for.
 #pragma once
 
 #include <cstdint>
@@ -62,6 +62,7 @@ class Scheduler {
 
     Request& request() const { return stream->request(); }
     int64_t remaining() const { return static_cast<int64_t>(stream->tokens().size()) - sequence.length(); }
+    bool ready() const { return !forks && failure.ok(); }
     bool decodes() const { return stream->generated() > 0 && remaining() == 1; }
   };
   using ActivePtr = std::unique_ptr<Active>;
@@ -71,7 +72,7 @@ class Scheduler {
   static void InsertInOrder(std::vector<ActivePtr>& into, ActivePtr active);
   void EndCancelled();
   void Admit();
-  bool TryAdmit(Active& active, int64_t& available);
+  absl::StatusOr<bool> TryAdmit(Active& active, int64_t& available);
   void Plan();
   void PlanPrompts(int64_t rows);
   bool FindPages(size_t index, int64_t pages);
@@ -91,6 +92,7 @@ class Scheduler {
   std::unique_ptr<PrefixTree> prefixes_;
   std::vector<std::unique_ptr<Request>> requests_, over_;  // over_: to be delivered
   std::vector<ActivePtr> running_, waiting_;               // in order of Before
+  size_t choices_ = 0;                                     // of all requests
   uint64_t arrivals_ = 0;
   int32_t passed_ = 0;  // admissions that went past the first that waits
   EngineStats stats_;

@@ -271,14 +271,14 @@ TEST(Faults, TheAllocatorRefuses) {
   RefuseAtEach(kDiscrete);
 }
 
-TEST(LongFaults, OneCallFails) {
-  for (const Rig& rig : {kCopied, kMapped, kDiscrete}) FailAtEach(rig, 1);
-}
+TEST(LongFaults, OneCallFails) { FailAtEach(kCopied, 1); }
+TEST(LongFaults, OneCallFailsWithMappedWeights) { FailAtEach(kMapped, 1); }
+TEST(LongFaults, OneCallFailsOfADiscreteDevice) { FailAtEach(kDiscrete, 1); }
+TEST(LongFaults, TheDeviceIsLost) { LoseAtEach(kCopied, 1); }
+TEST(LongFaults, TheDeviceIsLostWithMappedWeights) { LoseAtEach(kMapped, 1); }
+TEST(LongFaults, ADiscreteDeviceIsLost) { LoseAtEach(kDiscrete, 1); }
 TEST(LongFaults, ManyCallsFail) {
   for (const Rig& rig : {kCopied, kMapped, kDiscrete}) FailForAWhileAtEach(rig, 7);
-}
-TEST(LongFaults, TheDeviceIsLost) {
-  for (const Rig& rig : {kCopied, kMapped, kDiscrete}) LoseAtEach(rig, 1);
 }
 
 }  // namespace

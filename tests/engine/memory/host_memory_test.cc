@@ -1,0 +1,140 @@
+// The host has no memory left: each allocation of loading a model and of making eight tokens fails once, as
+// std::bad_alloc. That is RESOURCE_EXHAUSTED and no more, and the engine goes on. A program of its own: it replaces
+// operator new.
+#include <gtest/gtest.h>
+#include <qiao/engine.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace {
+
+// Allocations, of the caller's thread and the engine's, and which of them throws; 0: none.
+std::atomic<bool> armed = false;
+std::atomic<int64_t> calls = 0, fail_at = 0;
+
+void* Allocate(size_t bytes, size_t alignment) {
+  if (armed && ++calls == fail_at) throw std::bad_alloc();
+  void* p = alignment <= alignof(std::max_align_t)
+                ? std::malloc(bytes > 0 ? bytes : 1)
+                : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (p == nullptr) throw std::bad_alloc();
+  return p;
+}
+
+}  // namespace
+
+void* operator new(size_t bytes) { return Allocate(bytes, 1); }
+void* operator new[](size_t bytes) { return Allocate(bytes, 1); }
+void* operator new(size_t bytes, std::align_val_t a) { return Allocate(bytes, static_cast<size_t>(a)); }
+void* operator new[](size_t bytes, std::align_val_t a) { return Allocate(bytes, static_cast<size_t>(a)); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, size_t) noexcept { std::free(p); }
+void operator delete[](void* p, size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+
+namespace qiao {
+namespace {
+
+// Counts, and fails the n-th, for the length of a scope.
+class FailAt {
+ public:
+  explicit FailAt(int64_t n) {
+    calls = 0;
+    fail_at = n;
+    armed = true;
+  }
+  ~FailAt() { armed = false; }
+  int64_t count() const { return calls; }
+};
+
+// Two chunks of a prompt, and a cache of several pages that a leak would use up.
+EngineOptions Options() {
+  EngineOptions options;
+  options.model = QIAO_MODELS "/demo";
+  options.context = 32;
+  options.page_tokens = 8;
+  options.chunk = 8;
+  options.threads = 1;
+  options.load = "map";
+  return options;
+}
+
+GenerateRequest EightTokens() {
+  GenerateRequest request;
+  request.prompt = "SQLite is a library in the C language";
+  request.max_tokens = 8;
+  request.ignore_end = true;
+  request.stop = {"never said"};
+  return request;
+}
+
+TEST(HostMemory, EachAllocationOfARequestMayFail) {
+  auto engine = Engine::Load(Options());
+  ASSERT_TRUE(engine.ok()) << engine.status().message();
+  const GenerateRequest request = EightTokens();
+  const auto healthy = (*engine)->Generate(request, nullptr);
+  ASSERT_TRUE(healthy.ok()) << healthy.status().message();
+  for (int64_t n = 1;; ++n) {
+    SCOPED_TRACE("allocation " + std::to_string(n));
+    Result<GenerateResult> result = Status();
+    bool failed = false;
+    {
+      const FailAt fault(n);
+      result = (*engine)->Generate(request, nullptr);
+      failed = fault.count() >= n;
+    }
+    if (!failed) {
+      ASSERT_TRUE(result.ok()) << result.status().message();
+      EXPECT_EQ(result->ids, healthy->ids);
+      EXPECT_GT(n, 20);
+      break;
+    }
+    // What fails inside the C++ library may have been caught there.
+    if (!result.ok()) {
+      EXPECT_EQ(result.status().code(), Code::kResourceExhausted) << result.status().message();
+    }
+    const auto again = (*engine)->Generate(request, nullptr);
+    ASSERT_TRUE(again.ok()) << again.status().message();
+    ASSERT_EQ(again->ids, healthy->ids);
+    ASSERT_EQ(again->text, healthy->text);
+  }
+}
+
+// From the moment on when all JSON has been read: the destructor of nlohmann's allocates, and terminates the
+// process where it cannot.
+void LoadAtEach(int64_t stride) {
+  for (int64_t n = 1; !testing::Test::HasFailure(); n += stride) {
+    SCOPED_TRACE("allocation " + std::to_string(n));
+    EngineOptions options = Options();
+    std::optional<FailAt> fault;
+    options.log = [&](LogLevel, std::string_view line) {
+      if (line.starts_with("load ")) fault.emplace(n);
+    };
+    const auto engine = Engine::Load(options);
+    ASSERT_TRUE(fault.has_value());
+    const bool failed = fault->count() >= n;
+    fault.reset();
+    if (!engine.ok()) {
+      EXPECT_EQ(engine.status().code(), Code::kResourceExhausted) << engine.status().message();
+    }
+    if (failed) continue;
+    EXPECT_TRUE(engine.ok());
+    EXPECT_GT(n, 20);
+    break;
+  }
+}
+
+TEST(HostMemory, AllocationsOfLoadingMayFail) { LoadAtEach(11); }
+TEST(LongHostMemory, AllocationsOfLoadingMayFail) { LoadAtEach(1); }
+
+}  // namespace
+}  // namespace qiao
