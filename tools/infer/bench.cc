@@ -35,7 +35,8 @@ BenchRoom RoomOf(const BenchArgs& args, const engine::ModelFolder& folder) {
   room.context = args.device.context > 0 ? args.device.context : folder.model->info().context;
   room.page_tokens = std::max(room.page_tokens, args.device.page_tokens);
   const program::Numerics numerics = ToRunnerOptions(args.device).numerics;
-  room.cache_bytes_per_token = program::BytesPerToken(folder.model->Cache(numerics.cache));
+  room.cache_bytes_per_token =
+      program::BytesPerToken(folder.model->Cache(numerics.cache, /*drafting=*/false));
   uint64_t left = args.device.memory_budget;
   if (left == 0) {
     const MachineFacts machine = SurveyMachine();

@@ -23,7 +23,7 @@ struct CacheFacts {
 
 CacheFacts MeasureCache(const models::Model& model, DType dtype) {
   CacheFacts facts;
-  const std::vector<program::LayerCache> layers = model.Cache(dtype);
+  const std::vector<program::LayerCache> layers = model.Cache(dtype, /*drafting=*/false);
   facts.per_token = program::BytesPerToken(layers);
   if (!layers.empty()) {
     for (const program::RowKind& kind : layers.front().kinds) {
