@@ -80,6 +80,10 @@ bool Scheduler::FindPages(size_t index, int64_t pages) {
     const int64_t room = runner_.pages()->free() - pages;
     if (runner_.PagesToGrow(active.sequence, active.planned) <= room) return true;
     if (prefixes_ != nullptr && prefixes_->Evict()) continue;
+    if (active.decodes() && active.planned > 1) {
+      active.planned = 1;  // drafts are not worth anybody's pages
+      continue;
+    }
     size_t victim = running_.size() - 1;
     while (victim > index && running_[victim]->sequence.pages().empty()) --victim;
     if (victim > index) {

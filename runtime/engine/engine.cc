@@ -39,6 +39,15 @@ Engine::~Engine() = default;
 
 namespace {
 
+constexpr int32_t kMostDrafts = 16;
+
+absl::StatusOr<engine::Drafter> ParseDraft(std::string_view name, const models::Model& model) {
+  if (name == "off") return engine::Drafter::kNone;
+  if (name == "mtp" || (name == "auto" && model.drafts())) return engine::Drafter::kMtp;
+  if (name == "lookup" || name == "auto") return engine::Drafter::kLookup;
+  return InvalidArgument("draft \"%s\" is not known; there are off, mtp, lookup and auto", name);
+}
+
 absl::Status CheckServing(const EngineOptions& o) {
   if (o.chunk < o.sequences) {
     return InvalidArgument(
@@ -48,9 +57,16 @@ absl::Status CheckServing(const EngineOptions& o) {
         o.chunk, o.sequences);
   }
   if (o.mixed_chunk < 1) return InvalidArgument("mixed_chunk is %d, must be 1 or more", o.mixed_chunk);
+  if (o.draft_tokens < 1 || o.draft_tokens > kMostDrafts)
+    return InvalidArgument("draft_tokens is %d, must be 1..%d", o.draft_tokens, kMostDrafts);
   if (o.waiting < 1) return InvalidArgument("waiting is %d, must be 1 or more", o.waiting);
   if (o.cache_tokens < 0) return InvalidArgument("cache_tokens is %d, must not be negative", o.cache_tokens);
   return absl::OkStatus();
+}
+
+std::function<void(std::string_view)> Logger(const std::function<void(LogLevel, std::string_view)>& log) {
+  if (!log) return nullptr;
+  return [log](std::string_view message) { log(LogLevel::kInfo, message); };
 }
 
 hal::HostHooks Hooks(const EngineOptions& options) {
@@ -112,6 +128,10 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
                     absl::StrFormat("config.json: %s is not known to Qiao and was ignored", key));
       }
     }
+    absl::StatusOr<engine::Drafter> drafter = ParseDraft(options.draft, *impl->folder->model);
+    if (!drafter.ok()) return Public(drafter.status());
+    if (*drafter == engine::Drafter::kMtp) runner.draft_tokens = options.draft_tokens;
+    if (*drafter == engine::Drafter::kLookup) runner.logits_each = 1 + options.draft_tokens;
     runner.backend = options.backend;
     runner.allow_fallback = options.allow_fallback;
     runner.fallback = options.fallback;
@@ -140,7 +160,10 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
         std::make_unique<engine::Service>(*impl->runner, impl->tokenizer(),
                                           engine::SchedulerOptions{.sequences = options.sequences,
                                                                    .mixed_chunk = options.mixed_chunk,
-                                                                   .prefix_cache = options.prefix_cache},
+                                                                   .prefix_cache = options.prefix_cache,
+                                                                   .drafter = *drafter,
+                                                                   .draft_tokens = options.draft_tokens,
+                                                                   .log = Logger(options.log)},
                                           options.waiting);
     return std::unique_ptr<Engine>(new Engine(std::move(impl)));
   });

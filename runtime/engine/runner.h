@@ -177,6 +177,8 @@ class Runner {
   // of work.
   int64_t logit_rows() const { return logit_rows_; }
   // Tokens that work i of the last step appended.
+  // The position of the first of them.
+  int64_t step_position(int32_t i) const { return last_work_[static_cast<size_t>(i)].position; }
   int32_t step_rows(int32_t i) const { return last_work_[static_cast<size_t>(i)].rows; }
   absl::Span<const float> Logits(int64_t i) const;
   int32_t Argmax(int64_t i) const;

@@ -20,6 +20,7 @@ Scheduler::Scheduler(Runner& runner, const text::Tokenizer* tokenizer, Scheduler
   planned_.reserve(most);
   prompts_.reserve(most);
   work_.reserve(most);
+  draft_work_.reserve(most);
   static_cast<void>(OutOfHostMemory());
 }
 
@@ -84,11 +85,27 @@ bool Scheduler::Step() {
   return !requests_.empty() || !over_.empty();
 }
 
+// Drafts of the next step: not more than the answer, the context and the step have room for.
+int64_t Scheduler::Drafts(const Active& active) const {
+  const Stream& stream = *active.stream;
+  const int64_t answer = active.request().spec.max_tokens - stream.generated() - 1;
+  const int64_t context = runner_.context() - active.sequence.length() - 1;
+  return std::max<int64_t>(0, std::min({static_cast<int64_t>(active.drafts.size()), answer, context}));
+}
+
 void Scheduler::Plan() {
   int64_t rows = 0;
   for (const ActivePtr& active : running_) {
     active->planned = active->ready() && active->decodes() ? 1 : 0;
     rows += active->planned;
+  }
+  drafting_ = options_.drafter != Drafter::kNone && rows > 0 && gain_.Try(rows);
+  for (const ActivePtr& active : running_) {
+    if (!drafting_) active->drafts.clear();
+    if (active->planned == 0) continue;
+    const int64_t drafts = std::min(Drafts(*active), runner_.max_rows() - rows);
+    active->planned += drafts;
+    rows += drafts;
   }
   PlanPrompts(rows);
   planned_.clear();
@@ -129,10 +146,31 @@ void Scheduler::PlanPrompts(int64_t rows) {
 
 void Scheduler::Run() {
   if (planned_.empty()) return;
+  const Clock::time_point start = Clock::now();
+  const int64_t before = stats_.generated_tokens;
   const absl::Status status = Execute(planned_);
-  if (status.ok()) return;
+  if (status.ok()) return Measure(stats_.generated_tokens - before, Since(start));
   // Whoever is to blame fails again; for the others nothing has changed yet.
   for (Active* active : planned_) active->failure = Execute({&active, 1});
+}
+
+// Steps that answer only, and either check drafts and make new ones, or neither.
+void Scheduler::Measure(int64_t tokens, double seconds) {
+  if (options_.drafter == Drafter::kNone) return;
+  const bool answers =
+      std::all_of(planned_.begin(), planned_.end(), [](const Active* a) { return a->answers; });
+  const bool checked =
+      std::any_of(planned_.begin(), planned_.end(), [](const Active* a) { return a->planned > 1; });
+  if (!answers || checked != drafting_) return;
+  const auto sequences = static_cast<int64_t>(planned_.size());
+  gain_.Record(sequences, drafting_, tokens, seconds);
+  const double gain = gain_.Gain(sequences);
+  if (gain == 0 || told_ == (gain >= 1)) return;
+  told_ = gain >= 1;
+  if (options_.log) {
+    options_.log(absl::StrFormat("drafting %s at %d sequences: %.2f times the tokens a second",
+                                 *told_ ? "pays" : "does not pay", sequences, gain));
+  }
 }
 
 absl::Status Scheduler::Execute(absl::Span<Active* const> actives) {
@@ -142,58 +180,103 @@ absl::Status Scheduler::Execute(absl::Span<Active* const> actives) {
   for (Active* active : actives) {
     const absl::Span<const int32_t> all = active->stream->tokens();
     const auto from = static_cast<size_t>(active->sequence.length());
-    const absl::Span<const int32_t> tokens = all.subspan(from, static_cast<size_t>(active->planned));
-    const bool last = from + tokens.size() == all.size();
-    work_.push_back({&active->sequence, tokens, last ? 1 : 0});
+    active->answers = active->decodes();
+    if (active->answers && active->planned > 1) {
+      const absl::Span<const int32_t> drafts = active->drafts;
+      active->tokens.assign(1, all.back());
+      active->tokens.insert(active->tokens.end(), drafts.begin(), drafts.begin() + active->planned - 1);
+      work_.push_back({&active->sequence, active->tokens, static_cast<int32_t>(active->planned)});
+    } else {
+      const absl::Span<const int32_t> tokens = all.subspan(from, static_cast<size_t>(active->planned));
+      work_.push_back({&active->sequence, tokens, from + tokens.size() == all.size() ? 1 : 0});
+    }
     rows += active->planned;
     if (observer == nullptr) observer = active->request().observer(active->stream->generated() == 0);
   }
   const Clock::time_point start = Clock::now();
   const absl::Status status = NoThrow([&] { return runner_.Step(work_, observer); });
+  if (status.ok()) {
+    ++stats_.steps;
+    stats_.rows += rows;
+    Harvest(actives);
+  }
   stats_.step_seconds += Since(start);
-  if (!status.ok()) return status;
-  ++stats_.steps;
-  stats_.rows += rows;
-  Harvest(actives);
-  return absl::OkStatus();
+  return status;
 }
 
-// Logits are there until the next step.
+// Logits are there until the next run of the model, pages are the sequence's own until they are remembered.
 void Scheduler::Harvest(absl::Span<Active* const> actives) {
   int64_t row = 0;
   for (size_t i = 0; i < actives.size(); ++i) {
     Active& active = *actives[i];
-    const bool prompt = active.stream->generated() == 0;
-    if (active.planned > 1) Remember(active, /*whole=*/false);
-    if (prompt) {
+    if (active.stream->generated() > 0) {
+      TakeRows(active, row);
+    } else {
       stats_.prompt_tokens += active.planned;
       active.failure = active.request().Progress(active.sequence.length());
+      if (active.failure.ok() && work_[i].logits > 0) active.failure = TakeFirst(active, row);
     }
-    if (work_[i].logits == 0) continue;
-    if (prompt) active.request().first_token = Clock::now();
-    if (prompt && active.request().spec.n > 1 && active.failure.ok())
-      active.failure = ForkChoices(active, row);
-    if (active.failure.ok()) active.failure = Take(active, row);
-    ++row;
+    row += work_[i].logits;
+  }
+  Draft(actives);
+  for (Active* active : actives) {
+    if (!active->answers) Remember(*active, /*whole=*/false);
+    if (active->request().spec.n > 1) ForkChoices(*active);
   }
 }
 
-absl::Status Scheduler::Take(Active& active, int64_t row) {
+// The token after each row, as long as the next row's was guessed right. What comes after is forgotten.
+void Scheduler::TakeRows(Active& active, int64_t row) {
+  const int64_t drafts = active.answers ? active.planned - 1 : 0;
+  const int64_t before = active.sequence.length() - 1 - drafts;
+  if (before + 1 < static_cast<int64_t>(active.stream->tokens().size())) return;  // it reads itself again
+  int64_t taken = 0;
+  bool right = true;
+  while (right && taken <= drafts) {
+    active.failure = Take(active, row + taken, before + 1 + taken);
+    ++taken;
+    right = active.failure.ok() && !active.stream->finished() && taken <= drafts &&
+            active.stream->tokens().back() == active.tokens[static_cast<size_t>(taken)];
+  }
+  if (drafts == 0) return;
+  active.sequence.Truncate(before + taken);
+  GenerateResult& result = active.request().result;
+  stats_.drafted += drafts;
+  stats_.accepted += taken - 1;
+  result.drafted += drafts;
+  result.accepted += taken - 1;
+}
+
+// The first token of every choice comes from the same row.
+absl::Status Scheduler::TakeFirst(Active& first, int64_t row) {
+  first.request().first_token = Clock::now();
+  QIAO_RETURN_IF_ERROR(Take(first, row, first.sequence.length()));
+  if (first.request().spec.n == 1) return absl::OkStatus();
+  for (const ActivePtr& active : running_) {
+    if (!active->forks || &active->request() != &first.request()) continue;
+    QIAO_RETURN_IF_ERROR(Take(*active, row, first.sequence.length()));
+  }
+  return absl::OkStatus();
+}
+
+// `length`: tokens in the cache, that of the row included.
+absl::Status Scheduler::Take(Active& active, int64_t row, int64_t length) {
   QIAO_RETURN_IF_ERROR(active.stream->Take(runner_.Logits(row), runner_.Argmax(row), scratch_));
   ++stats_.generated_tokens;
-  if (!active.stream->finished() && active.sequence.length() >= runner_.context())
+  if (!active.stream->finished() && length >= runner_.context())
     return active.stream->End(qiao::Finish::kContext);
   return absl::OkStatus();
 }
 
-absl::Status Scheduler::ForkChoices(Active& first, int64_t row) {
+void Scheduler::ForkChoices(Active& first) {
+  if (first.stream->generated() == 0 || !first.failure.ok()) return;
   for (const ActivePtr& active : running_) {
     if (!active->forks || &active->request() != &first.request()) continue;
-    QIAO_ASSIGN_OR_RETURN(active->sequence, NoThrow([&] { return runner_.Fork(first.sequence); }));
+    absl::StatusOr<Sequence> forked = NoThrow([&] { return runner_.Fork(first.sequence); });
+    active->failure = forked.status();
+    if (forked.ok()) active->sequence = *std::move(forked);
     active->forks = false;
-    QIAO_RETURN_IF_ERROR(Take(*active, row));
   }
-  return absl::OkStatus();
 }
 
 void Scheduler::Remember(const Active& active, bool whole) {
@@ -278,6 +361,7 @@ const EngineStats& Scheduler::stats() {
   stats_.waiting = static_cast<int32_t>(waiting_.size());
   stats_.pages = pool.size();
   stats_.pages_free = pool.free();
+  stats_.drafting = drafting_;
   stats_.pages_cached = prefixes_ == nullptr ? 0 : prefixes_->pages();
   return stats_;
 }

@@ -9,24 +9,42 @@
 // - When pages run out, the one that came last (of the lowest priority) gives up its own and begins again
 //   later, from what is still cached of it. Its tokens do not change by that: a row's bits depend on nothing
 //   else in the step, and the samplers survive.
+// - Where there is a drafter, a sequence's next tokens are guessed and the guesses checked in one step, as long
+//   as that brings more tokens a second than it costs (DraftGain). A guess counts where the sampler chooses the
+//   same token, so that the text is the one without guesses, bit for bit.
 // - A step that fails is repeated for each sequence alone; those that fail then are the only ones to end with
 //   the error. So it is with what the host's memory is too small for.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <string_view>
 #include <vector>
 
+#include "runtime/engine/draft_gain.h"
 #include "runtime/engine/prefix_tree.h"
+#include "runtime/engine/prompt_lookup.h"
 #include "runtime/engine/request.h"
 #include "runtime/engine/runner.h"
 
 namespace qiao::engine {
 
+// Where drafts come from.
+enum class Drafter {
+  kNone,
+  kMtp,     // the model's own layer (Runner::Draft)
+  kLookup,  // the text's own repetitions (PromptLookup)
+};
+
 struct SchedulerOptions {
   int32_t sequences = 8;  // at once; not more than the runner's
   int32_t mixed_chunk = 64;
   bool prefix_cache = true;
+  Drafter drafter = Drafter::kNone;
+  int32_t draft_tokens = 0;  // for each sequence in a step, at most; the runner's logits_each is one more
+  std::function<void(std::string_view)> log = nullptr;  // may be null
 };
 
 // For one thread. The runner must be loaded, and outlive it, as must the tokenizer (may be null).
@@ -56,8 +74,12 @@ class Scheduler {
   struct Active {
     std::unique_ptr<Stream> stream;
     Sequence sequence;
-    bool forks = false;   // choices beyond the first wait for the prompt to be read
-    int64_t planned = 0;  // tokens of the next step
+    bool forks = false;           // choices beyond the first wait for the prompt to be read
+    int64_t planned = 0;          // tokens of the next step
+    bool answers = false;         // in the step: all it has to read is its last token
+    std::vector<int32_t> drafts;  // that may follow the last token
+    std::vector<int32_t> tokens;  // of a step with drafts: the last token and they
+    std::optional<PromptLookup> lookup;
     absl::Status failure;
 
     Request& request() const { return stream->request(); }
@@ -67,6 +89,7 @@ class Scheduler {
   };
   using ActivePtr = std::unique_ptr<Active>;
 
+  int64_t Drafts(const Active& active) const;
   static bool Above(const Active& a, const Active& b);  // by priority
   static bool Before(const Active& a, const Active& b);
   static void InsertInOrder(std::vector<ActivePtr>& into, ActivePtr active);
@@ -80,8 +103,13 @@ class Scheduler {
   void Run();
   absl::Status Execute(absl::Span<Active* const> actives);
   void Harvest(absl::Span<Active* const> actives);
-  absl::Status Take(Active& active, int64_t row);
-  absl::Status ForkChoices(Active& first, int64_t row);
+  void TakeRows(Active& active, int64_t row);
+  absl::Status TakeFirst(Active& first, int64_t row);
+  absl::Status Take(Active& active, int64_t row, int64_t length);
+  void Draft(absl::Span<Active* const> actives);
+  absl::Status DraftByMtp(absl::Span<Active* const> actives);
+  void ForkChoices(Active& first);
+  void Measure(int64_t tokens, double seconds);
   void Remember(const Active& active, bool whole);
   void Retire();
   void Finish(Request& request);
@@ -99,6 +127,10 @@ class Scheduler {
   // Reused by every step.
   std::vector<Active*> planned_, prompts_;
   std::vector<Work> work_;
+  std::vector<DraftWork> draft_work_;
+  bool drafting_ = false;  // this step checks drafts and makes new ones
+  DraftGain gain_;
+  std::optional<bool> told_;  // whether it pays
   SamplerScratch scratch_;
 };
 

@@ -142,6 +142,27 @@ TEST_F(Serving, WhenPagesRunOutTheLastBeginsAgainAndNobodyNotices) {
   EXPECT_EQ(stats.pages_free + stats.pages_cached, stats.pages);
 }
 
+// Texts that repeat themselves, so that there is something to look up.
+TEST_F(Serving, GuessesChangeTheSpeedAndNothingElse) {
+  for (const char* draft : {"mtp", "lookup"}) {
+    for (int32_t sequences : {1, 7}) {
+      EngineOptions options = Demo();
+      options.sequences = sequences;
+      options.draft = draft;
+      options.draft_tokens = 3;
+      options.page_tokens = 16;
+      options.cache_tokens = sequences == 1 ? 0 : 700;
+      auto engine = Loaded(options);
+      ExpectSame(All(*engine, Mixed(24)), *alone_);
+      const EngineStats stats = engine->stats();
+      EXPECT_GT(stats.drafted, 0) << draft;
+      EXPECT_LE(stats.accepted, stats.drafted);
+      EXPECT_GT(stats.accepted, 0) << draft;
+      EXPECT_EQ(stats.pages_free + stats.pages_cached, stats.pages);
+    }
+  }
+}
+
 TEST_F(Serving, WhatWasComputedOnceIsNotComputedAgain) {
   EngineOptions options = Demo();
   auto engine = Loaded(options);
@@ -306,6 +327,9 @@ TEST_F(Serving, OptionsThatDoNotFitAreRefused) {
   EngineOptions options = Demo();
   options.sequences = 600;
   EXPECT_THAT(Engine::Load(options).status().message(), HasSubstr("chunk is 512"));
+  options = Demo();
+  options.draft = "magic";
+  EXPECT_THAT(Engine::Load(options).status().message(), HasSubstr("off, mtp, lookup and auto"));
   options = Demo();
   options.mixed_chunk = 0;
   EXPECT_THAT(Engine::Load(options).status().message(), HasSubstr("mixed_chunk"));

@@ -110,6 +110,12 @@ struct EngineOptions {
   // Tokens of prompts in a step that also makes tokens for others: what a long prompt adds to their waiting.
   int32_t mixed_chunk = 64;
   int32_t waiting = 4096;    // requests that wait at most; Submit then says RESOURCE_EXHAUSTED
+  // Where guesses at the next tokens come from, which a step then checks: "off"; "mtp", the model's own layer
+  // (FAILED_PRECONDITION where it has none); "lookup", what followed the last tokens earlier in the text; "auto",
+  // the first of these that there is. Guesses cost time, so that they are only made where they win some. The
+  // text is the same with and without.
+  std::string draft = "off";
+  int32_t draft_tokens = 2;  // guesses in a step for each sequence at most
   bool prefix_cache = true;  // keep the cache's pages of what was computed, for prompts that begin alike
   // Bytes for all that is allocated: stored weights, caches, intermediate values; weights that stay mapped do
   // not count. 0: all of it, mapped weights included, must fit what the device has free. Loading fails with
@@ -270,7 +276,8 @@ struct EngineStats {
   int64_t pages = 0, pages_free = 0, pages_cached = 0;      // now: of the cache; cached: in the prefix tree
   int64_t steps = 0, rows = 0;                              // of the model, and tokens in them
   int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
-  int64_t drafted = 0, accepted = 0;
+  int64_t drafted = 0, accepted = 0;                        // speculative tokens: tried, and right
+  bool drafting = false;                                    // now: whether it pays
   int64_t finished = 0, failed = 0, cancelled = 0, preemptions = 0;
   double step_seconds = 0;  // the model at work
 };
