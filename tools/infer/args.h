@@ -28,10 +28,13 @@ struct DeviceArgs {
   int64_t page_tokens = 0;
   int32_t chunk = 512;
   uint64_t memory_budget = 0;
+  std::string draft = "off";
+  int32_t draft_tokens = 2;
 };
 
 struct SamplingArgs {
-  std::optional<double> temperature, top_p, min_p;
+  std::optional<double> temperature, top_p, min_p, repetition_penalty;
+  double presence_penalty = 0, frequency_penalty = 0;
   std::optional<int64_t> top_k;
   std::optional<uint64_t> seed;
 };
@@ -45,6 +48,12 @@ struct RunArgs {
   SamplingArgs sampling;
   int64_t max_tokens = 256;
   std::vector<std::string> stop;
+  int32_t logprobs = -1;
+  // At most one of them: what the answer must look like.
+  bool json_object = false;
+  std::string json_schema;  // a file
+  std::string regex;
+  std::vector<std::string> choices;
   bool ignore_eos = false;
   bool json = false, placement = false, profile = false, quiet = false;
 };

@@ -53,6 +53,22 @@ void OnModel(CLI::App* sub, Command& command, std::shared_ptr<Args> a, absl::Sta
   });
 }
 
+void AddConstraint(CLI::App* sub, RunArgs& a) {
+  const std::string group = "The answer's form, one of these (what would break it is never chosen)";
+  const std::vector<CLI::Option*> forms = {
+      sub->add_flag("--json-object", a.json_object, "A JSON object"),
+      sub->add_option("--json-schema", a.json_schema, "What the JSON schema in this file describes"),
+      sub->add_option("--regex", a.regex, "What the regular expression matches as a whole"),
+      sub->add_option("--choice", a.choices, "This text; may be repeated: one of them")
+          ->allow_extra_args(false)};
+  for (CLI::Option* form : forms) {
+    form->group(group);
+    for (CLI::Option* other : forms) {
+      if (form != other) form->excludes(other);
+    }
+  }
+}
+
 void AddRun(CLI::App& app, Command& command) {
   auto a = std::make_shared<RunArgs>();
   auto named = std::make_shared<std::string>();
@@ -74,12 +90,17 @@ void AddRun(CLI::App& app, Command& command) {
       ->capture_default_str();
   sub->add_option("--stop", a->stop, "End before this text; may be repeated")->allow_extra_args(false);
   sub->add_flag("--ignore-eos", a->ignore_eos, "Go on after the end-of-text token");
+  sub->add_option("--logprobs", a->logprobs,
+                  "With --json: each token's log-probability, and those of the N likeliest")
+      ->check(Between(0, 20));
+  AddConstraint(sub, *a);
   sub->add_flag("--json", a->json, "Print one JSON object at the end instead of text");
   sub->add_flag("--placement", a->placement, "Tell where each operation runs and why");
   sub->add_flag("--profile", a->profile,
                 "Tell where the time goes, by operation, beside what the machine could do; slows the run");
   sub->add_flag("-q,--quiet", a->quiet, "No summary");
   AddSampling(sub, a->sampling);
+  AddDrafting(sub, a->device);
   AddDevice(sub, a->device);
   sub->callback([&command, a, named, prompt] {
     command = [a, named, prompt]() -> absl::Status {
@@ -110,6 +131,7 @@ void AddChat(CLI::App& app, Command& command) {
   sub->add_option("--stop", a->stop, "End an answer before this text; may be repeated")
       ->allow_extra_args(false);
   AddSampling(sub, a->sampling);
+  AddDrafting(sub, a->device);
   AddDevice(sub, a->device);
   OnModel(sub, command, a, Chat);
 }

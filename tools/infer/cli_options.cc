@@ -72,6 +72,22 @@ void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context) {
       ->group(group);
 }
 
+void AddDrafting(CLI::App* sub, DeviceArgs& d) {
+  const std::string group = "Drafting (the text is the same with and without)";
+  sub->add_option(
+         "--draft", d.draft,
+         "Guess the next tokens and check the guesses in one step, while that is faster. mtp: with the "
+         "model's own MTP layer; lookup: by what followed earlier in the text; auto: mtp where there is "
+         "one; off")
+      ->check(CLI::IsMember({"off", "mtp", "lookup", "auto"}))
+      ->capture_default_str()
+      ->group(group);
+  sub->add_option("--draft-tokens", d.draft_tokens, "Guesses in a step at most")
+      ->check(Between(1, 16))
+      ->capture_default_str()
+      ->group(group);
+}
+
 void AddSampling(CLI::App* sub, SamplingArgs& s) {
   const std::string group =
       "Sampling (default: the model's generation_config.json, greedy where it does not ask to sample)";
@@ -86,6 +102,17 @@ void AddSampling(CLI::App* sub, SamplingArgs& s) {
       ->group(group);
   sub->add_option("--min-p", s.min_p, "Only tokens at least P times as likely as the likeliest")
       ->check(Between(0.0, 1.0))
+      ->group(group);
+  sub->add_option("--repetition-penalty", s.repetition_penalty,
+                  "Above 1: tokens that occurred are less likely (logits are divided by it)")
+      ->check(Between(1e-3, 100.0))
+      ->group(group);
+  sub->add_option("--presence-penalty", s.presence_penalty,
+                  "Subtracted from the logits of what the answer has already said")
+      ->check(Between(-2.0, 2.0))
+      ->group(group);
+  sub->add_option("--frequency-penalty", s.frequency_penalty, "The same, for each time that it has been said")
+      ->check(Between(-2.0, 2.0))
       ->group(group);
   sub->add_option("--seed", s.seed, "The same seed gives the same text (default: another one each time)")
       ->group(group);

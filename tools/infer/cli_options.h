@@ -26,6 +26,7 @@ CLI::Validator ByteSize();
 std::optional<std::pair<std::string, std::string>> KeyValue(const std::string& text);
 
 void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context = true);
+void AddDrafting(CLI::App* sub, DeviceArgs& d);
 void AddSampling(CLI::App* sub, SamplingArgs& s);
 
 // MODEL may be given as --model too, which then is what MODEL would have been.

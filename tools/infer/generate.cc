@@ -19,6 +19,9 @@ SamplingParams ToSampling(const SamplingArgs& args, const SamplingParams& recomm
   p.top_k = args.top_k.value_or(p.top_k);
   p.top_p = args.top_p.value_or(p.top_p);
   p.min_p = args.min_p.value_or(p.min_p);
+  p.repetition_penalty = args.repetition_penalty.value_or(p.repetition_penalty);
+  p.presence_penalty = args.presence_penalty;
+  p.frequency_penalty = args.frequency_penalty;
   // Short enough to be typed again.
   p.seed = args.seed ? *args.seed : std::random_device{}() % 1'000'000;
   return p;
@@ -83,7 +86,8 @@ std::string_view FinishName(Finish finish) {
 }
 
 double PrefillRate(const GenerateResult& result) {
-  return result.prefill_seconds > 0 ? static_cast<double>(result.prompt_tokens) / result.prefill_seconds : 0;
+  const auto read = static_cast<double>(result.prompt_tokens - result.cached_tokens);
+  return result.prefill_seconds > 0 ? read / result.prefill_seconds : 0;
 }
 
 double DecodeRate(const GenerateResult& result) {
@@ -110,10 +114,17 @@ std::string Summary(const Engine& engine, const GenerateResult& result) {
       why = "context full";
       break;
   }
-  std::string text = absl::StrFormat("prompt %s tokens, %s tok/s; %s generated",
-                                     Grouped(static_cast<uint64_t>(result.prompt_tokens)),
-                                     Rate(PrefillRate(result)), Grouped(result.ids.size()));
+  std::string text =
+      absl::StrFormat("prompt %s tokens", Grouped(static_cast<uint64_t>(result.prompt_tokens)));
+  if (result.cached_tokens > 0)
+    absl::StrAppendFormat(&text, ", %s of them known", Grouped(static_cast<uint64_t>(result.cached_tokens)));
+  absl::StrAppendFormat(&text, ", %s tok/s; %s generated", Rate(PrefillRate(result)),
+                        Grouped(result.ids.size()));
   if (DecodeRate(result) > 0) absl::StrAppendFormat(&text, ", %s tok/s", Rate(DecodeRate(result)));
+  if (result.drafted > 0) {
+    absl::StrAppendFormat(&text, "; %s of %s drafts right", Grouped(static_cast<uint64_t>(result.accepted)),
+                          Grouped(static_cast<uint64_t>(result.drafted)));
+  }
   absl::StrAppendFormat(&text, "; %s; KV cache %s B per token; peak memory %s", why,
                         Grouped(engine.memory().cache_bytes_per_token), Bytes(ReadMemoryUse().peak));
   return text;

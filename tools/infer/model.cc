@@ -61,7 +61,6 @@ engine::RunnerOptions ToRunnerOptions(const DeviceArgs& args) {
   options.context = args.context;
   options.page_tokens = args.page_tokens;
   options.chunk = args.chunk;
-  options.sequences = 1;  // run and chat ask one thing at a time
   options.memory_budget = args.memory_budget;
   return options;
 }
@@ -80,6 +79,8 @@ EngineOptions ToEngineOptions(const std::string& model, const DeviceArgs& args) 
   options.context = args.context;
   options.page_tokens = args.page_tokens;
   options.chunk = args.chunk;
+  options.draft = args.draft;
+  options.draft_tokens = args.draft_tokens;
   options.sequences = 1;  // run and chat ask one thing at a time
   options.memory_budget = args.memory_budget;
   options.log = [](LogLevel level, std::string_view message) { Log(static_cast<int>(level), message); };

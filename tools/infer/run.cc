@@ -66,7 +66,18 @@ OrderedJson ToJson(const Engine& engine, const GenerateResult& result, const Sam
   json["text"] = result.text;
   json["ids"] = result.ids;
   json["finish"] = FinishName(result.finish);
+  if (!result.logprobs.empty()) json["logprobs"] = result.logprobs;
+  if (!result.top_logprobs.empty() && !result.top_logprobs.front().empty()) {
+    OrderedJson& top = json["top_logprobs"] = OrderedJson::array();
+    for (const std::vector<TokenLogprob>& likeliest : result.top_logprobs) {
+      OrderedJson& of_token = top.emplace_back(OrderedJson::array());
+      for (const TokenLogprob& t : likeliest) of_token.push_back({{"id", t.id}, {"logprob", t.logprob}});
+    }
+  }
   json["prompt_tokens"] = result.prompt_tokens;
+  json["cached_tokens"] = result.cached_tokens;
+  json["drafted_tokens"] = result.drafted;
+  json["accepted_tokens"] = result.accepted;
   json["prefill_seconds"] = result.prefill_seconds;
   json["prefill_tokens_per_s"] = PrefillRate(result);
   json["decode_seconds"] = result.decode_seconds;
@@ -82,6 +93,15 @@ OrderedJson ToJson(const Engine& engine, const GenerateResult& result, const Sam
   json["fallback_launches"] = device.fallback_launches;
   json["copied_bytes"] = device.copied_bytes;
   return json;
+}
+
+absl::StatusOr<Constraint> ToConstraint(const RunArgs& args) {
+  if (args.json_object) return Constraint{Constraint::Kind::kJsonObject, "", {}};
+  if (!args.regex.empty()) return Constraint{Constraint::Kind::kRegex, args.regex, {}};
+  if (!args.choices.empty()) return Constraint{Constraint::Kind::kChoice, "", args.choices};
+  if (args.json_schema.empty()) return Constraint{};
+  QIAO_ASSIGN_OR_RETURN(std::string schema, ReadInput(args.json_schema));
+  return Constraint{Constraint::Kind::kJsonSchema, std::move(schema), {}};
 }
 
 // Enough to read from memory and soon done: a profile wants shares, not records.
@@ -134,6 +154,8 @@ absl::Status Run(const RunArgs& args) {
   request.max_tokens = args.max_tokens;
   request.sampling = ToSampling(args.sampling, engine->RecommendedSampling());
   request.stop = args.stop;
+  request.logprobs = args.logprobs;
+  QIAO_ASSIGN_OR_RETURN(request.constraint, ToConstraint(args));
   request.ignore_end = args.ignore_eos;
   if (args.profile) profile.Listen(request);
   // On a screen the text reads on from the prompt.
