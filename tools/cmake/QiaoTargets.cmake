@@ -25,13 +25,17 @@ target_include_directories(qiao_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJEC
 # -ffp-contract=off: a product and a sum become one fused operation only where a kernel asks for it by name, so that
 # what a row computes does not depend on what the compiler noticed.
 target_compile_options(qiao_options INTERFACE -Wall -Wextra -ffp-contract=off)
-if(NOT QIAO_ASAN)  # instrumented code makes GCC see overflows that are not there
+if(NOT QIAO_ASAN AND NOT QIAO_TSAN)  # instrumented code makes GCC see overflows that are not there
   target_compile_options(qiao_options INTERFACE -Werror)
 endif()
 if(QIAO_ASAN)
   # -O1: with more, the SIMD kernels compile for minutes under the sanitizers and find nothing else.
   add_compile_options(-O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=address,undefined)
+endif()
+if(QIAO_TSAN)
+  add_compile_options(-O1 -fsanitize=thread -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=thread)
 endif()
 if(QIAO_LIBFUZZER)
   # Coverage of everything that a fuzz target reaches, not of the target's own file only.
