@@ -10,7 +10,7 @@
 namespace qiao::engine {
 
 // The index of one sequence's text. Not thread-safe. For each token of the text and each length of n-gram it
-// keeps four to sixteen bytes; a token costs amortised constant time, and memory is only allocated when the
+// keeps sixteen bytes at most; a token costs amortised constant time, and memory is only allocated when the
 // text has doubled.
 class PromptLookup {
  public:

@@ -120,8 +120,8 @@ absl::Status Runner::RunDraft(absl::Span<const DraftWork> work, int32_t made,
 
 absl::Status Runner::Draft(absl::Span<const DraftWork> work, program::StepObserver* observer) {
   QIAO_RETURN_IF_ERROR(CheckDraft(work));
-  logit_rows_ = 0;
   absl::Status status = PrepareDraft(work);
+  if (status.ok()) logit_rows_ = 0;
   for (int32_t made = 0; status.ok(); ++made) {
     const bool more =
         std::any_of(draft_counts_.begin(), draft_counts_.end(), [&](int32_t count) { return count > made; });

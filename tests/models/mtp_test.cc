@@ -26,8 +26,8 @@ struct Drafts {
 };
 
 // The prompt in chunks, each through the model and then through the MTP layer.
-absl::StatusOr<Drafts> Run(engine::Runner& runner, absl::Span<const int32_t> prompt, int32_t answer,
-                           size_t chunk) {
+absl::StatusOr<Drafts> RunInChunks(engine::Runner& runner, absl::Span<const int32_t> prompt, int32_t answer,
+                                   size_t chunk) {
   Drafts all;
   engine::Sequence sequence = runner.NewSequence();
   for (size_t at = 0; at < prompt.size(); at += chunk) {
@@ -84,7 +84,7 @@ TEST_P(MtpTest, LogitsHiddenRowsAndDraftsAreTheReferences) {
                              hidden = golden->Floats(p + "mtp.hidden");
     const std::vector<int32_t> id = golden->Ints(p + "mtp.draft_id");
     ASSERT_EQ(id.size(), 1u);
-    const auto whole = Run(*model->runner, prompt, answer, prompt.size());
+    const auto whole = RunInChunks(*model->runner, prompt, answer, prompt.size());
     ASSERT_TRUE(whole.ok()) << whole.status();
     ASSERT_EQ(whole->logits.size(), logits.size());
     ASSERT_EQ(whole->hidden.size(), hidden.size());
@@ -96,7 +96,7 @@ TEST_P(MtpTest, LogitsHiddenRowsAndDraftsAreTheReferences) {
     EXPECT_EQ(whole->ids, id);
     // The layer's cache carries over from chunk to chunk: the same bits.
     for (size_t chunk : {size_t{1}, size_t{3}, prompt.size() - 1}) {
-      const auto cut = Run(*model->runner, prompt, answer, chunk);
+      const auto cut = RunInChunks(*model->runner, prompt, answer, chunk);
       ASSERT_TRUE(cut.ok()) << cut.status();
       EXPECT_EQ(cut->logits, whole->logits) << "chunks of " << chunk;
       EXPECT_EQ(cut->hidden, whole->hidden) << "chunks of " << chunk;

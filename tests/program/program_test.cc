@@ -19,8 +19,7 @@ constexpr int64_t kVocab = 37, kHidden = 24, kHeads = 2, kNope = 8, kRope = 4, k
                   kWidth = 20;
 
 // MLA over layer `cache`.
-ValueId Attention(Builder& b, ValueId x, int32_t cache) {
-  const auto rope = b.RopeTables("rope", b.positions(), b.Constant("inv_freq", {1.0f, 0.1f}), 1.0f);
+ValueId Attention(Builder& b, ValueId x, Builder::RopeTable rope, int32_t cache) {
   Builder::MlaWeights w;
   w.q = b.Weight("q", kHeads * (kNope + kRope), kHidden);
   w.kv_a = b.Weight("kv_a", kLatent + kRope, kHidden);
@@ -49,9 +48,10 @@ ValueId Attention(Builder& b, ValueId x, int32_t cache) {
 // One MLA layer and one MLP: every kind of value there is.
 absl::Status BuildTiny(Builder& b) {
   const ValueId table = b.Weight("embed", kVocab, kHidden);
+  const auto rope = b.RopeTables("rope", b.positions(), b.Constant("inv_freq", {1.0f, 0.1f}), 1.0f);
   const ValueId x0 = b.Embedding("x0", b.ids(), table);
   const ValueId x = b.RmsNorm("norm0", x0, b.Vector("g0", kHidden), 1e-6f);
-  const ValueId a = Attention(b, x, 0);
+  const ValueId a = Attention(b, x, rope, 0);
   const auto middle = b.AddRmsNorm("middle", a, x0, b.Vector("g1", kHidden), 1e-6f);
   const ValueId gate_up = b.Weight("gate_up", [] {
     return std::vector<Slice>{{"gate", kWidth, kHidden, 0, kWidth, 0}, {"up", kWidth, kHidden, 0, kWidth, 0}};
@@ -72,10 +72,10 @@ absl::Status BuildTinyDraft(Builder& b) {
   const ValueId token = b.Embedding("token", b.ids(), table);
   const ValueId both = b.RmsNorms(
       "both", {{token, b.Vector("g1", kHidden)}, {b.hidden(kHidden), b.Vector("g2", kHidden)}}, 1e-6f);
-  // Other constants under the index that the main graph's have.
-  b.Constant("unused", {3.0f, 4.0f, 5.0f});
+  // Another constant, under the index that the main graph's has.
+  const auto rope = b.RopeTables("rope", b.positions(), b.Constant("inv_freq", {0.7f, 0.2f}), 1.0f);
   const ValueId x = b.Linear("project", both, b.Weight("eh", kHidden, 2 * kHidden));
-  const ValueId out = b.GatherRows("last", Attention(b, x, 1), b.logit_index());
+  const ValueId out = b.GatherRows("last", Attention(b, x, rope, 1), b.logit_index());
   b.Output("hidden", out);
   b.Output("argmax", b.Argmax("argmax", b.Linear("logits", out, table, DType::kF32)));
   return absl::OkStatus();
