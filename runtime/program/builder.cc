@@ -37,6 +37,16 @@ Builder::Builder(Parameters& parameters, Numerics numerics, const CacheGeometry&
   pool_values_.resize(cache.layers.size());
 }
 
+ValueId Builder::hidden(int64_t width) {
+  constexpr auto kIndex = static_cast<size_t>(StepInput::kHidden);
+  if (built_.inputs.size() == kIndex) {
+    ops::Value value = MakeInput("hidden", {bucket().rows, width}, QIAO_LIVE_ROWS, StepInput::kHidden);
+    value.tensor.dtype = static_cast<uint32_t>(act());
+    built_.inputs.push_back(built_.graph.AddValue(std::move(value)));
+  }
+  return Input(StepInput::kHidden);
+}
+
 void Builder::Fail(absl::Status status) {
   if (status_.ok()) status_ = std::move(status);
 }
@@ -166,6 +176,32 @@ ValueId Builder::RmsNorm(std::string name, ValueId x, ValueId gain, float eps) {
   qiao_rmsnorm_params params{};
   params.eps = eps;
   return Emit1(std::move(name), QIAO_OP_RMSNORM, Params(params), {x, gain});
+}
+
+ValueId Builder::RmsNorms(std::string name, absl::Span<const Norm> parts, float eps) {
+  if (!ok()) return kNoValue;
+  ops::Graph& g = built_.graph;
+  int64_t width = 0, offset = 0;
+  for (const Norm& part : parts) width += g.value(part.x).tensor.dim[1];
+  const int64_t rows = bucket().rows;
+  const ValueId whole = g.AddActivation(name, act(), {rows, width}, QIAO_LIVE_ROWS);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const int64_t columns = g.value(parts[i].x).tensor.dim[1];
+    std::string part = absl::StrFormat("%s.%d", name, i);
+    absl::StatusOr<ValueId> view = g.AddView(part, whole, offset, {rows, columns}, {width, 1});
+    if (!view.ok()) {
+      Fail(view.status());
+      return kNoValue;
+    }
+    qiao_rmsnorm_params params{};
+    params.eps = eps;
+    g.AddNode({.name = std::move(part),
+               .op = QIAO_OP_RMSNORM,
+               .params = Params(params),
+               .args = {parts[i].x, parts[i].gain, *view}});
+    offset += columns;
+  }
+  return whole;
 }
 
 ValueId Builder::Linear(std::string name, ValueId x, ValueId weight, DType out) {

@@ -69,13 +69,13 @@ enum class StepInput : int32_t {
   kKvLen,       // i32[seqs]
   kTable,       // i32[seqs, table_width]
   kLogitIndex,  // i32[logit_rows]: rows
-  kCount,
+  kHidden,      // activations[rows, width]; only in graphs that ask for it
 };
 
 struct BuiltGraph {
   ops::Graph graph;
   Bucket bucket;
-  std::vector<ValueId> inputs;  // by StepInput
+  std::vector<ValueId> inputs;  // by StepInput, kHidden only where it was asked for
   std::vector<std::vector<float>> constants;
   // kPool values: layer and kind of each, by Value::source.
   struct Pool {
@@ -101,6 +101,8 @@ class Builder {
   ValueId positions() const { return Input(StepInput::kPositions); }
   ValueId slots() const { return Input(StepInput::kSlots); }
   ValueId logit_index() const { return Input(StepInput::kLogitIndex); }
+  // Rows [rows, width] that an earlier step computed, in the dtype of activations.
+  ValueId hidden(int64_t width);
   // A row kind of a layer's cache.
   ValueId Pool(int32_t layer, int32_t kind);
 
@@ -114,6 +116,11 @@ class Builder {
   // Fine operations (qiao/ops.h). `out` kInvalid: the dtype of x.
   ValueId Embedding(std::string name, ValueId ids, ValueId table);
   ValueId RmsNorm(std::string name, ValueId x, ValueId gain, float eps);
+  // The norms of several x [T,Ni], side by side in one [T, sum of Ni] called `name`: each writes its columns.
+  struct Norm {
+    ValueId x = ops::kNoValue, gain = ops::kNoValue;
+  };
+  ValueId RmsNorms(std::string name, absl::Span<const Norm> parts, float eps);
   // x [T,K] or [T,B,K] -> [T,N] or [T,B,N]
   ValueId Linear(std::string name, ValueId x, ValueId weight, DType out = DType::kInvalid);
   ValueId GatherRows(std::string name, ValueId x, ValueId index);

@@ -46,7 +46,7 @@ class Lowerer {
     pools_may_move_ = static_cast<size_t>(pool_device) + 1 < options.devices.size();
   }
 
-  absl::StatusOr<LoweringResult> Run(const std::vector<BuiltGraph>& graphs);
+  absl::StatusOr<LoweringResult> Run(const std::vector<std::vector<BuiltGraph>>& kinds);
   // An operation on the caches went elsewhere than the caches: all must start again with the caches there.
   bool pools_must_move() const { return pools_must_move_; }
   const std::vector<std::string>& missing() const { return missing_; }
@@ -57,7 +57,9 @@ class Lowerer {
     NodeRow nodes;  // until they are placed, before their first use
   };
 
-  absl::Status LayOutPools(const std::vector<BuiltGraph>& graphs);
+  absl::Status LayOutPools();
+  absl::Status RunKind(const std::vector<BuiltGraph>& built);
+  void DescribePools(const std::vector<BuiltGraph>& built);
   absl::Status Place(NodeRow row, Tier tier);
   absl::StatusOr<Placed> Try(const NodeRow& row, int32_t device);
   absl::Status AddSchedule(NodeRow& row, int32_t device);
@@ -73,6 +75,8 @@ class Lowerer {
   const CacheGeometry& cache_;
   WeightStore& weights_;
   LoweringResult result_;
+  // Of the kind of graph that is being lowered, one a bucket.
+  std::vector<LoweredGraph> graphs_;
   std::vector<ops::ValueId> q_start_, kv_len_;
   // The schedule that the attention of a device uses, one value a bucket; made with the first attention.
   std::vector<std::vector<ops::ValueId>> schedules_;
@@ -82,7 +86,7 @@ class Lowerer {
   std::vector<std::string> missing_;
 };
 
-absl::Status Lowerer::LayOutPools(const std::vector<BuiltGraph>& graphs) {
+absl::Status Lowerer::LayOutPools() {
   const hal::Device& device = *options_.devices[static_cast<size_t>(result_.pool_device)];
   for (const LayerCache& layer : cache_.layers) {
     LoweringResult::PoolLayout layout;
@@ -97,12 +101,16 @@ absl::Status Lowerer::LayOutPools(const std::vector<BuiltGraph>& graphs) {
                           device.ChooseCache(cache_.pages, cache_.page_tokens, absl::MakeSpan(layout.kinds)));
     result_.pools.push_back(std::move(layout));
   }
-  for (size_t g = 0; g < graphs.size(); ++g) {
-    ops::Graph& graph = result_.graphs[g].graph;
+  return absl::OkStatus();
+}
+
+void Lowerer::DescribePools(const std::vector<BuiltGraph>& built) {
+  for (size_t g = 0; g < built.size(); ++g) {
+    ops::Graph& graph = graphs_[g].graph;
     for (size_t v = 0; v < graph.values().size(); ++v) {
       ops::Value& value = graph.value(static_cast<ops::ValueId>(v));
       if (value.role != Role::kPool) continue;
-      const BuiltGraph::Pool& pool = graphs[g].pools[static_cast<size_t>(value.source)];
+      const BuiltGraph::Pool& pool = built[g].pools[static_cast<size_t>(value.source)];
       const qiao_row_kind& kind =
           result_.pools[static_cast<size_t>(pool.layer)].kinds[static_cast<size_t>(pool.kind)];
       const auto size = static_cast<int64_t>(SizeOf(static_cast<DType>(kind.dtype)));
@@ -110,11 +118,10 @@ absl::Status Lowerer::LayOutPools(const std::vector<BuiltGraph>& graphs) {
       value.tensor.stride[1] = static_cast<int64_t>(kind.row_stride) / size;
     }
   }
-  return absl::OkStatus();
 }
 
 bool Lowerer::TouchesPools(const Node& node) const {
-  const ops::Graph& graph = result_.graphs.front().graph;
+  const ops::Graph& graph = graphs_.front().graph;
   return std::any_of(node.args.begin(), node.args.end(), [&](ops::ValueId id) {
     return id != kNoValue && graph.value(graph.root(id)).role == Role::kPool;
   });
@@ -125,7 +132,7 @@ absl::StatusOr<Placed> Lowerer::Try(const NodeRow& row, int32_t device_index) {
   Placed placed;
   for (size_t g = 0; g < row.size(); ++g) {
     const Node& node = row[g];
-    const ops::Graph& graph = result_.graphs[g].graph;
+    const ops::Graph& graph = graphs_[g].graph;
     const OpSpec* spec = ops::Find(node.op);
     if (spec == nullptr) return Internal("%s: operation %d is not in the catalogue", node.name, node.op);
     LoweredNode lowered;
@@ -175,7 +182,7 @@ void Lowerer::Accept(Placed placed, int32_t device, Tier tier, std::string why) 
     LoweredNode& node = placed.nodes[g];
     node.tier = tier;
     for (int32_t index : node.weights) weights_.Use(index);
-    result_.graphs[g].nodes.push_back(std::move(node));
+    graphs_[g].nodes.push_back(std::move(node));
   }
 }
 
@@ -187,7 +194,7 @@ absl::Status Lowerer::AddSchedule(NodeRow& row, int32_t device) {
   if (made.empty()) {
     NodeRow schedule;
     for (size_t g = 0; g < row.size(); ++g) {
-      ops::Graph& graph = result_.graphs[g].graph;
+      ops::Graph& graph = graphs_[g].graph;
       const auto tensors = graph.Tensors(row[g]);
       qiao_attention_schedule_params params{};
       params.heads = static_cast<int32_t>(tensors[0].dim[1]);
@@ -234,7 +241,7 @@ absl::Status Lowerer::AddSchedule(NodeRow& row, int32_t device) {
 // products of MLA, which are those by heads, take their rows as they are: DeepSeek's code dequantises
 // kv_b_proj for them.
 DType Lowerer::RowsFor(const Node& node) const {
-  const ops::Graph& graph = result_.graphs.front().graph;
+  const ops::Graph& graph = graphs_.front().graph;
   const OpSpec* spec = ops::Find(node.op);
   const bool by_heads = node.op == QIAO_OP_LINEAR && graph.value(node.args[0]).tensor.rank > 2;
   if (by_heads || (!IsProduct(node.op) && spec->decompose == nullptr)) return DType::kInvalid;
@@ -251,7 +258,7 @@ DType Lowerer::RowsFor(const Node& node) const {
 Lowerer::QuantisedRows* Lowerer::Quantise(NodeRow& row, DType rows) {
   const Node& first = row.front();
   const bool grouped = first.op == QIAO_OP_GROUPED_LINEAR;
-  const qiao_tensor& weight = result_.graphs.front().graph.value(first.args[grouped ? 3 : 2]).tensor;
+  const qiao_tensor& weight = graphs_.front().graph.value(first.args[grouped ? 3 : 2]).tensor;
   qiao_quantise_params params{};
   params.floor = kI8Floor;
   if (rows == DType::kF8E4M3) {
@@ -262,7 +269,7 @@ Lowerer::QuantisedRows* Lowerer::Quantise(NodeRow& row, DType rows) {
   QuantisedRows& quantised = it->second;
   if (fresh) {
     for (size_t g = 0; g < row.size(); ++g) {
-      ops::Graph& graph = result_.graphs[g].graph;
+      ops::Graph& graph = graphs_[g].graph;
       const size_t before = graph.nodes().size();
       const ops::ValueId x = row[g].args[0], ends = grouped ? row[g].args[2] : kNoValue;
       const std::string name =
@@ -308,7 +315,7 @@ absl::StatusOr<bool> Lowerer::PlaceQuantised(NodeRow row, DType rows, int32_t de
 absl::Status Lowerer::PlaceParts(const NodeRow& row, const OpSpec& spec) {
   std::vector<NodeRow> parts;
   for (size_t g = 0; g < row.size(); ++g) {
-    ops::Graph& graph = result_.graphs[g].graph;
+    ops::Graph& graph = graphs_[g].graph;
     const size_t before = graph.nodes().size();
     QIAO_RETURN_IF_ERROR(Annotate(spec.decompose(row[g], graph), row[g].name));
     std::vector<Node> nodes = graph.TakeNodes(before);
@@ -367,34 +374,45 @@ absl::Status Lowerer::Place(NodeRow row, Tier tier) {
       return absl::OkStatus();
     }
   }
-  const auto tensors = result_.graphs.front().graph.Tensors(first);
+  const auto tensors = graphs_.front().graph.Tensors(first);
   const qiao_op_call call = MakeCall(first, tensors);
   missing_.push_back(absl::StrFormat("%s: %s: %s", first.name, ops::ToString(call),
                                      why_not.empty() ? "no reason given" : why_not));
   return absl::OkStatus();
 }
 
-absl::StatusOr<LoweringResult> Lowerer::Run(const std::vector<BuiltGraph>& graphs) {
-  schedules_.resize(options_.devices.size());
-  for (const BuiltGraph& built : graphs) {
-    LoweredGraph& lowered = result_.graphs.emplace_back();
-    lowered.graph = built.graph;
+absl::Status Lowerer::RunKind(const std::vector<BuiltGraph>& built) {
+  graphs_.clear();
+  q_start_.clear();
+  kv_len_.clear();
+  quantised_.clear();
+  schedules_.assign(options_.devices.size(), {});
+  for (const BuiltGraph& graph : built) {
+    LoweredGraph& lowered = graphs_.emplace_back();
+    lowered.graph = graph.graph;
     lowered.graph.TakeNodes(0);
-    q_start_.push_back(built.inputs[static_cast<size_t>(StepInput::kQStart)]);
-    kv_len_.push_back(built.inputs[static_cast<size_t>(StepInput::kKvLen)]);
+    q_start_.push_back(graph.inputs[static_cast<size_t>(StepInput::kQStart)]);
+    kv_len_.push_back(graph.inputs[static_cast<size_t>(StepInput::kKvLen)]);
   }
-  QIAO_RETURN_IF_ERROR(LayOutPools(graphs));
-  const size_t count = graphs.front().graph.nodes().size();
-  for (size_t n = 0; n < count; ++n) {
+  DescribePools(built);
+  const std::vector<Node>& first = built.front().graph.nodes();
+  for (size_t n = 0; n < first.size() && !pools_must_move_; ++n) {
     NodeRow row;
-    for (const BuiltGraph& built : graphs) {
-      if (built.graph.nodes().size() != count ||
-          built.graph.nodes()[n].op != graphs.front().graph.nodes()[n].op) {
+    for (const BuiltGraph& graph : built) {
+      if (graph.graph.nodes().size() != first.size() || graph.graph.nodes()[n].op != first[n].op)
         return Internal("the graphs of two buckets differ at node %d", n);
-      }
-      row.push_back(built.graph.nodes()[n]);
+      row.push_back(graph.graph.nodes()[n]);
     }
     QIAO_RETURN_IF_ERROR(Place(std::move(row), Tier::kNative));
+  }
+  result_.kinds.push_back(std::move(graphs_));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LoweringResult> Lowerer::Run(const std::vector<std::vector<BuiltGraph>>& kinds) {
+  QIAO_RETURN_IF_ERROR(LayOutPools());
+  for (const std::vector<BuiltGraph>& built : kinds) {
+    QIAO_RETURN_IF_ERROR(RunKind(built));
     if (pools_must_move_) break;
   }
   return std::move(result_);
@@ -412,13 +430,14 @@ qiao_op_call MakeCall(const ops::Node& node, absl::Span<const qiao_tensor> tenso
   return call;
 }
 
-absl::StatusOr<LoweringResult> Lower(std::vector<BuiltGraph> graphs, const LoweringOptions& options,
-                                     const CacheGeometry& cache, WeightStore& weights) {
-  if (graphs.empty() || options.devices.empty()) return Internal("nothing to lower");
+absl::StatusOr<LoweringResult> Lower(const std::vector<std::vector<BuiltGraph>>& kinds,
+                                     const LoweringOptions& options, const CacheGeometry& cache,
+                                     WeightStore& weights) {
+  if (kinds.empty() || kinds.front().empty() || options.devices.empty()) return Internal("nothing to lower");
   for (int32_t pool_device = 0; pool_device < static_cast<int32_t>(options.devices.size()); ++pool_device) {
     Lowerer lowerer(options, cache, weights, pool_device);
     weights.ClearUse();
-    absl::StatusOr<LoweringResult> result = lowerer.Run(graphs);
+    absl::StatusOr<LoweringResult> result = lowerer.Run(kinds);
     if (!result.ok()) return result.status();
     if (lowerer.pools_must_move()) continue;
     if (lowerer.missing().empty()) return result;

@@ -53,7 +53,7 @@ struct LoweringOptions {
 };
 
 struct LoweringResult {
-  std::vector<LoweredGraph> graphs;  // one a bucket
+  std::vector<std::vector<LoweredGraph>> kinds;  // of each kind of graph, one a bucket
   std::vector<PlacementRow> placement;
   int32_t pool_device = 0;  // where the caches live
   // Layout of one layer's pool on pool_device, by layer.
@@ -65,10 +65,12 @@ struct LoweringResult {
 };
 
 // Placement is decided for each node over all buckets together, so that weights and caches live where their
-// operations run: `graphs` must be the same but for their buckets. Without a second device, an operation that
+// operations run: the graphs of a kind, kinds[i], must be the same but for their buckets. All kinds share the
+// caches and the weights; an operation on a cache that has to move moves the caches of all. Without a second device, an operation that
 // devices[0] does not support is UNIMPLEMENTED, and the message lists all such operations with shapes and
 // reasons.
-absl::StatusOr<LoweringResult> Lower(std::vector<BuiltGraph> graphs, const LoweringOptions& options,
-                                     const CacheGeometry& cache, WeightStore& weights);
+absl::StatusOr<LoweringResult> Lower(const std::vector<std::vector<BuiltGraph>>& kinds,
+                                     const LoweringOptions& options, const CacheGeometry& cache,
+                                     WeightStore& weights);
 
 }  // namespace qiao::program

@@ -69,7 +69,7 @@ ProgramSet::ProgramSet(Parameters& parameters, ProgramOptions options)
 ProgramSet::~ProgramSet() = default;
 
 absl::StatusOr<std::unique_ptr<ProgramSet>> ProgramSet::Plan(Parameters& parameters, const BuildFn& build,
-                                                             ProgramOptions options) {
+                                                             ProgramOptions options, const BuildFn& draft) {
   if (options.devices.empty() || options.buckets.empty())
     return Internal("a program needs a device and a bucket");
   if (options.devices.size() > 2 || (options.devices.size() == 2 && !options.devices[1]->unified())) {
@@ -77,24 +77,28 @@ absl::StatusOr<std::unique_ptr<ProgramSet>> ProgramSet::Plan(Parameters& paramet
                            options.devices.back()->name());
   }
   std::unique_ptr<ProgramSet> set(new ProgramSet(parameters, std::move(options)));
-  std::vector<BuiltGraph> graphs;
-  for (const Bucket& bucket : set->options_.buckets) {
-    Builder builder(parameters, set->options_.numerics, set->options_.cache, bucket);
-    QIAO_RETURN_IF_ERROR(build(builder));
-    QIAO_ASSIGN_OR_RETURN(BuiltGraph built, builder.Finish());
-    graphs.push_back(std::move(built));
+  std::vector<std::vector<BuiltGraph>> kinds;
+  for (const BuildFn* fn : {&build, &draft}) {
+    if (!*fn) continue;
+    std::vector<BuiltGraph>& graphs = kinds.emplace_back();
+    for (const Bucket& bucket : set->options_.buckets) {
+      Builder builder(parameters, set->options_.numerics, set->options_.cache, bucket);
+      QIAO_RETURN_IF_ERROR((*fn)(builder));
+      QIAO_ASSIGN_OR_RETURN(BuiltGraph built, builder.Finish());
+      graphs.push_back(std::move(built));
+    }
   }
   for (size_t i = 0; i < parameters.weight_count(); ++i) {
     set->file_bytes_ += parameters.weight(static_cast<int32_t>(i)).file_bytes;
   }
   set->weights_.set_residence(set->copies_weights() ? QIAO_WEIGHT_COPY : QIAO_WEIGHT_MAP);
   LoweringOptions lowering{.devices = set->options_.devices};
-  QIAO_ASSIGN_OR_RETURN(set->lowered_, Lower(graphs, lowering, set->options_.cache, set->weights_));
-  QIAO_RETURN_IF_ERROR(set->Compile(graphs));
+  QIAO_ASSIGN_OR_RETURN(set->lowered_, Lower(kinds, lowering, set->options_.cache, set->weights_));
+  QIAO_RETURN_IF_ERROR(set->Compile(kinds));
   return set;
 }
 
-absl::Status ProgramSet::Compile(const std::vector<BuiltGraph>& graphs) {
+absl::Status ProgramSet::Compile(const std::vector<std::vector<BuiltGraph>>& kinds) {
   for (int i = 0; i < kSpaces; ++i) spaces_.push_back(std::make_unique<Memory>());
   spaces_[kHostSpace]->in_use = true;
   for (const auto& device : options_.devices) {
@@ -103,7 +107,10 @@ absl::Status ProgramSet::Compile(const std::vector<BuiltGraph>& graphs) {
     space.in_use = true;
     space.alignment = std::max(space.alignment, device->alignment());
   }
-  for (size_t b = 0; b < graphs.size(); ++b) QIAO_RETURN_IF_ERROR(CompileBucket(b, graphs[b]));
+  programs_.resize(kinds.size());
+  for (size_t k = 0; k < kinds.size(); ++k) {
+    for (size_t b = 0; b < kinds[k].size(); ++b) QIAO_RETURN_IF_ERROR(CompileBucket(k, b, kinds[k][b]));
+  }
 
   for (const auto& device : options_.devices) memory_.stored_weights += weights_.StoredBytes(*device);
   memory_.mapped_weights = weights_.MappedBytes();
@@ -116,10 +123,11 @@ absl::Status ProgramSet::Compile(const std::vector<BuiltGraph>& graphs) {
   return absl::OkStatus();
 }
 
-absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
+absl::Status ProgramSet::CompileBucket(size_t kind, size_t bucket, const BuiltGraph& built) {
   auto program = std::make_unique<Compiled>();
   Compiled& p = *program;
-  p.lowered = &lowered_.graphs[index];
+  p.lowered = &lowered_.kinds[kind][bucket];
+  p.kind = kind;
   p.bucket = built.bucket;
   p.pools = built.pools;
   p.constants = built.constants;
@@ -134,6 +142,10 @@ absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
     const Value& value = graph.value(id);
     p.input_offsets.push_back(offset);
     offset = RoundUp(offset + ExtentBytes(value.tensor, value.tensor.dim[0]), alignment);
+  }
+  if (built.inputs.size() > static_cast<size_t>(StepInput::kHidden)) {
+    const qiao_tensor& hidden = graph.value(built.inputs.back()).tensor;
+    p.hidden_row_bytes = static_cast<uint64_t>(hidden.dim[1]) * SizeOf(static_cast<DType>(hidden.dtype));
   }
   p.input_offsets.push_back(offset);
   offset = RoundUp(offset + 4 * sizeof(int32_t), alignment);
@@ -158,8 +170,11 @@ absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
     const Value& value = graph.value(root);
     Memory& memory = *spaces_[static_cast<size_t>(space)];
     if (value.role == Role::kVector || value.role == Role::kConstant) {
-      auto& offsets = value.role == Role::kVector ? memory.vectors : memory.constants;
-      if (offsets.try_emplace(value.source, memory.value_bytes).second) {
+      const bool fresh =
+          value.role == Role::kVector
+              ? memory.vectors.try_emplace(value.source, memory.value_bytes).second
+              : memory.constants.try_emplace({p.kind, value.source}, memory.value_bytes).second;
+      if (fresh) {
         memory.value_bytes =
             RoundUp(memory.value_bytes + ExtentBytes(value.tensor, value.tensor.dim[0]), alignment);
       }
@@ -240,7 +255,7 @@ absl::Status ProgramSet::CompileBucket(size_t index, const BuiltGraph& built) {
       p.places[owner[i]].arena[static_cast<size_t>(space)] = static_cast<int64_t>(items[i].offset);
     }
   }
-  programs_.push_back(std::move(program));
+  programs_[kind].push_back(std::move(program));
   return absl::OkStatus();
 }
 
@@ -267,8 +282,9 @@ absl::Status ProgramSet::Load(const Progress& progress) {
     for (const auto& [index, offset] : space.vectors)
       QIAO_RETURN_IF_ERROR(put(offset, parameters_.vector(index).values));
     // Constants are the same in every bucket.
-    for (const auto& [index, offset] : space.constants) {
-      QIAO_RETURN_IF_ERROR(put(offset, programs_.front()->constants[static_cast<size_t>(index)]));
+    for (const auto& [constant, offset] : space.constants) {
+      const auto& [kind, index] = constant;
+      QIAO_RETURN_IF_ERROR(put(offset, programs_[kind].front()->constants[static_cast<size_t>(index)]));
     }
   }
   const auto& pool_device = options_.devices[static_cast<size_t>(lowered_.pool_device)];
@@ -279,7 +295,9 @@ absl::Status ProgramSet::Load(const Progress& progress) {
     pool_space.pools.push_back(std::move(block));
   }
   QIAO_RETURN_IF_ERROR(weights_.Load(progress));
-  for (auto& program : programs_) Bind(*program);
+  for (auto& kind : programs_) {
+    for (auto& program : kind) Bind(*program);
+  }
   return absl::OkStatus();
 }
 
@@ -308,7 +326,7 @@ void ProgramSet::Bind(Compiled& p) {
             pointer = space.inputs.data + p.input_offsets[source];
             break;
           case Role::kConstant:
-            pointer = space.values.data + space.constants[base.source];
+            pointer = space.values.data + space.constants[{p.kind, base.source}];
             break;
           case Role::kVector:
             pointer = space.values.data + space.vectors[base.source];

@@ -1,4 +1,5 @@
-// A model's forward pass, ready to run: one program a bucket, sharing weights, caches and one arena.
+// A model's forward pass, ready to run: one program a bucket, sharing weights, caches and one arena. A model
+// that drafts tokens has a second graph, and a second program a bucket, over the same.
 //
 //   QIAO_ASSIGN_OR_RETURN(auto programs, ProgramSet::Plan(parameters, build, options));   // no weight is
 //   read yet if (programs->memory().total() > budget) ... QIAO_RETURN_IF_ERROR(programs->Load(progress));
@@ -53,6 +54,9 @@ struct FallbackCounters {
   uint64_t copies = 0, bytes = 0;  // between memories, inputs and outputs included
 };
 
+// Which of a model's graphs; the order in which they are planned.
+enum class GraphKind : int32_t { kMain, kDraft };
+
 // One step's inputs; the spans' sizes are the live counts and stay within the bucket.
 struct Step {
   int32_t bucket = 0;
@@ -61,6 +65,8 @@ struct Step {
   absl::Span<const int32_t> kv_len;                 // [seqs]
   absl::Span<const int32_t> table;                  // [seqs, bucket.table_width]
   absl::Span<const int32_t> logit_index;            // [logit_rows]
+  absl::Span<const std::byte> hidden = {};          // [rows, width], where the graph takes Builder::hidden
+  GraphKind graph = GraphKind::kMain;
 };
 
 // One step at a time. Plan and Load allocate; Run does not.
@@ -68,10 +74,11 @@ class ProgramSet {
  public:
   using BuildFn = std::function<absl::Status(Builder&)>;
 
-  // Builds, places and prepares the graphs of all buckets and plans the memory. `parameters` must outlive the
-  // result.
+  // Builds, places and prepares the graphs of all buckets and plans the memory; `draft`, if there, makes the
+  // graphs of GraphKind::kDraft. `parameters` must outlive the result.
   static absl::StatusOr<std::unique_ptr<ProgramSet>> Plan(Parameters& parameters, const BuildFn& build,
-                                                          ProgramOptions options);
+                                                          ProgramOptions options,
+                                                          const BuildFn& draft = nullptr);
   ~ProgramSet();
 
   const MemoryNeeds& memory() const { return memory_; }
@@ -82,7 +89,9 @@ class ProgramSet {
   absl::Span<const Bucket> buckets() const { return options_.buckets; }
   const CacheGeometry& cache() const { return options_.cache; }
   const WeightStore& weights() const { return weights_; }
-  const LoweredGraph& lowered(int32_t bucket) const { return lowered_.graphs[static_cast<size_t>(bucket)]; }
+  const LoweredGraph& lowered(int32_t bucket, GraphKind kind = GraphKind::kMain) const {
+    return lowered_.kinds[static_cast<size_t>(kind)][static_cast<size_t>(bucket)];
+  }
   // Whether every plan keeps a row's bits whatever else is in the step.
   bool row_invariant() const { return row_invariant_; }
 
@@ -103,13 +112,13 @@ class ProgramSet {
   const FallbackCounters& fallback() const { return fallback_; }
 
  private:
-  struct Compiled;  // one bucket
+  struct Compiled;  // one bucket of one graph
   struct Memory;    // one memory space
   ProgramSet(Parameters& parameters, ProgramOptions options);
-  absl::Status Compile(const std::vector<BuiltGraph>& graphs);
-  absl::Status CompileBucket(size_t bucket, const BuiltGraph& built);
+  absl::Status Compile(const std::vector<std::vector<BuiltGraph>>& kinds);
+  absl::Status CompileBucket(size_t kind, size_t bucket, const BuiltGraph& built);
   void Bind(Compiled& program);
-  absl::Status CheckStep(const Step& step) const;
+  absl::StatusOr<Compiled*> CheckStep(const Step& step) const;
   absl::Span<const std::byte> OutputBytes(std::string_view name) const;
   absl::Status CopyBetween(const Compiled& program, size_t step, const qiao_batch& batch,
                            StepObserver* observer);
@@ -120,7 +129,7 @@ class ProgramSet {
   ProgramOptions options_;
   WeightStore weights_;
   LoweringResult lowered_;
-  std::vector<std::unique_ptr<Compiled>> programs_;
+  std::vector<std::vector<std::unique_ptr<Compiled>>> programs_;  // by GraphKind and bucket
   std::vector<std::unique_ptr<Memory>>
       spaces_;                        // [0] host memory, [1] devices[0]'s own where it is not unified
   std::vector<hal::Stream> streams_;  // by device
@@ -128,7 +137,7 @@ class ProgramSet {
   uint64_t file_bytes_ = 0;
   FallbackCounters fallback_;
   bool row_invariant_ = true;
-  int32_t last_bucket_ = -1;
+  const Compiled* last_ = nullptr;                               // that ran; null after a step that failed
   int64_t last_rows_ = 0, last_seqs_ = 0, last_logit_rows_ = 0;  // of the last step
 };
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -31,14 +32,16 @@ struct ProgramSet::Memory {
   bool in_use = false;
   uint64_t arena_bytes = 0, workspace_bytes = 0, input_bytes = 0;  // of the largest bucket
   Block arena, inputs;                                             // workspace lies behind the arena
-  // Parameters that this space needs: vectors by index in Parameters, constants by index in the graph.
-  absl::flat_hash_map<int32_t, uint64_t> vectors, constants;  // -> offset in `values`
+  // Parameters that this space needs, -> offset in `values`: vectors by index in Parameters, constants by
+  // kind of graph and index in the graph.
+  absl::flat_hash_map<int32_t, uint64_t> vectors;
+  absl::flat_hash_map<std::pair<size_t, int32_t>, uint64_t> constants;
   uint64_t value_bytes = 0;
   Block values;
   std::vector<Block> pools;  // by layer, where the caches live here
 };
 
-// One bucket's program: launches and copies in order.
+// One program, of one bucket of one graph: launches and copies in order.
 struct ProgramSet::Compiled {
   struct Item {
     // A launch.
@@ -62,10 +65,12 @@ struct ProgramSet::Compiled {
   };
 
   const LoweredGraph* lowered = nullptr;
+  size_t kind = 0;  // GraphKind
   Bucket bucket;
   std::vector<Item> items;
   std::vector<Place> places;                  // by value
   std::vector<uint64_t> input_offsets;        // by StepInput, counts last
+  uint64_t hidden_row_bytes = 0;              // of StepInput::kHidden; 0: the graph does not take it
   std::vector<BuiltGraph::Pool> pools;        // by Value::source
   std::vector<std::vector<float>> constants;  // by Value::source
   std::vector<Output> outputs;

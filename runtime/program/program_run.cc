@@ -40,11 +40,14 @@ void Gather(const qiao_tensor& t, int64_t rows, const std::byte* from, std::byte
 
 }  // namespace
 
-absl::Status ProgramSet::CheckStep(const Step& step) const {
-  if (step.bucket < 0 || step.bucket >= static_cast<int32_t>(programs_.size())) {
+absl::StatusOr<ProgramSet::Compiled*> ProgramSet::CheckStep(const Step& step) const {
+  const auto kind = static_cast<size_t>(step.graph);
+  if (kind >= programs_.size()) return InvalidArgument("there is no draft graph");
+  if (step.bucket < 0 || step.bucket >= static_cast<int32_t>(programs_[kind].size())) {
     return InvalidArgument("there is no bucket %d", step.bucket);
   }
-  const Bucket& bucket = programs_[static_cast<size_t>(step.bucket)]->bucket;
+  Compiled* program = programs_[kind][static_cast<size_t>(step.bucket)].get();
+  const Bucket& bucket = program->bucket;
   const auto rows = static_cast<int64_t>(step.ids.size());
   const auto seqs = static_cast<int64_t>(step.kv_len.size());
   const auto logits = static_cast<int64_t>(step.logit_index.size());
@@ -57,6 +60,10 @@ absl::Status ProgramSet::CheckStep(const Step& step) const {
       step.q_start.size() != step.kv_len.size() + 1 ||
       step.table.size() != step.kv_len.size() * static_cast<size_t>(bucket.table_width)) {
     return InvalidArgument("the inputs of a step differ in size");
+  }
+  if (step.hidden.size() != step.ids.size() * program->hidden_row_bytes) {
+    return InvalidArgument("a step of %d rows has %d bytes of hidden rows; the graph takes %d a row", rows,
+                           step.hidden.size(), program->hidden_row_bytes);
   }
   const CacheGeometry& cache = options_.cache;
   if (step.q_start[0] != 0 || step.q_start.back() != rows) {
@@ -84,20 +91,20 @@ absl::Status ProgramSet::CheckStep(const Step& step) const {
   for (int32_t i : step.logit_index) {
     if (i < 0 || i >= rows) return InvalidArgument("logits are asked for row %d of %d", i, rows);
   }
-  return absl::OkStatus();
+  return program;
 }
 
 absl::Status ProgramSet::Run(const Step& step, StepObserver* observer) {
   if (streams_.empty()) return FailedPrecondition("Load has not been called");
-  QIAO_RETURN_IF_ERROR(CheckStep(step));
-  Compiled& p = *programs_[static_cast<size_t>(step.bucket)];
+  QIAO_ASSIGN_OR_RETURN(Compiled* const program, CheckStep(step));
+  Compiled& p = *program;
   Memory& host = *spaces_[kHostSpace];
   Memory& device = *spaces_[kDeviceSpace];
 
-  auto put = [&](StepInput input, absl::Span<const int32_t> values) {
+  auto put = [&](StepInput input, auto values) {
     if (values.empty()) return;  // memcpy takes no null pointer, not even for nothing
     std::memcpy(host.inputs.data + p.input_offsets[static_cast<size_t>(input)], values.data(),
-                values.size() * sizeof(int32_t));
+                values.size() * sizeof(values[0]));
   };
   put(StepInput::kIds, step.ids);
   put(StepInput::kPositions, step.positions);
@@ -106,6 +113,7 @@ absl::Status ProgramSet::Run(const Step& step, StepObserver* observer) {
   put(StepInput::kKvLen, step.kv_len);
   put(StepInput::kTable, step.table);
   put(StepInput::kLogitIndex, step.logit_index);
+  put(StepInput::kHidden, step.hidden);
   const uint64_t counts_at = p.input_offsets.back();
   const int32_t counts[4] = {static_cast<int32_t>(step.ids.size()), static_cast<int32_t>(step.kv_len.size()),
                              static_cast<int32_t>(step.logit_index.size()), 0};
@@ -129,7 +137,7 @@ absl::Status ProgramSet::Run(const Step& step, StepObserver* observer) {
     batch.device_counts = reinterpret_cast<const int32_t*>(spaces_[s]->inputs.data + counts_at);
   }
 
-  last_bucket_ = -1;
+  last_ = nullptr;
   for (size_t i = 0; i < p.items.size(); ++i) {
     const Compiled::Item& item = p.items[i];
     if (item.node < 0) {
@@ -158,7 +166,7 @@ absl::Status ProgramSet::Run(const Step& step, StepObserver* observer) {
     }
   }
   for (hal::Stream& stream : streams_) QIAO_RETURN_IF_ERROR(stream.Synchronize());
-  last_bucket_ = step.bucket;
+  last_ = program;
   last_rows_ = counts[0];
   last_seqs_ = counts[1];
   last_logit_rows_ = counts[2];
@@ -227,8 +235,8 @@ absl::Status ProgramSet::Observe(const Compiled& p, size_t index, const qiao_bat
 }
 
 absl::Span<const std::byte> ProgramSet::OutputBytes(std::string_view name) const {
-  if (last_bucket_ < 0) return {};
-  const Compiled& p = *programs_[static_cast<size_t>(last_bucket_)];
+  if (last_ == nullptr) return {};
+  const Compiled& p = *last_;
   for (const Compiled::Output& output : p.outputs) {
     if (output.name != name) continue;
     const ops::Value& value = p.lowered->graph.value(output.value);

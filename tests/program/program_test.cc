@@ -18,12 +18,8 @@ using testing::HasSubstr;
 constexpr int64_t kVocab = 37, kHidden = 24, kHeads = 2, kNope = 8, kRope = 4, kLatent = 12, kValue = 6,
                   kWidth = 20;
 
-// One MLA layer and one MLP: every kind of value there is.
-absl::Status BuildTiny(Builder& b) {
-  const ValueId table = b.Weight("embed", kVocab, kHidden);
-  const auto rope = b.RopeTables("rope", b.positions(), b.Constant("inv_freq", {1.0f, 0.1f}), 1.0f);
-  const ValueId x0 = b.Embedding("x0", b.ids(), table);
-  const ValueId x = b.RmsNorm("norm0", x0, b.Vector("g0", kHidden), 1e-6f);
+// MLA over layer `cache`.
+ValueId Attention(Builder& b, ValueId x, Builder::RopeTable rope, int32_t cache) {
   Builder::MlaWeights w;
   w.q = b.Weight("q", kHeads * (kNope + kRope), kHidden);
   w.kv_a = b.Weight("kv_a", kLatent + kRope, kHidden);
@@ -42,11 +38,20 @@ absl::Status BuildTiny(Builder& b) {
   params.heads = kHeads;
   params.nope = kNope;
   params.eps = 1e-6f;
-  const auto q = b.MlaProlog("prolog", x, rope, w, params, 0);
-  const ValueId o = b.LatentAttention("attention", q.latent, q.rope, 0, 0.3f);
+  const auto q = b.MlaProlog("prolog", x, rope, w, params, cache);
+  const ValueId o = b.LatentAttention("attention", q.latent, q.rope, cache, 0.3f);
   const ValueId v = b.Linear("values", o, heads("kv_b.values", kNope, kValue));
   const ValueId flat = b.Reshape("heads", v, {b.bucket().rows, kHeads * kValue});
-  const ValueId a = b.Linear("o", flat, b.Weight("o_proj", kHidden, kHeads * kValue));
+  return b.Linear("o", flat, b.Weight("o_proj", kHidden, kHeads * kValue));
+}
+
+// One MLA layer and one MLP: every kind of value there is.
+absl::Status BuildTiny(Builder& b) {
+  const ValueId table = b.Weight("embed", kVocab, kHidden);
+  const auto rope = b.RopeTables("rope", b.positions(), b.Constant("inv_freq", {1.0f, 0.1f}), 1.0f);
+  const ValueId x0 = b.Embedding("x0", b.ids(), table);
+  const ValueId x = b.RmsNorm("norm0", x0, b.Vector("g0", kHidden), 1e-6f);
+  const ValueId a = Attention(b, x, rope, 0);
   const auto middle = b.AddRmsNorm("middle", a, x0, b.Vector("g1", kHidden), 1e-6f);
   const ValueId gate_up = b.Weight("gate_up", [] {
     return std::vector<Slice>{{"gate", kWidth, kHidden, 0, kWidth, 0}, {"up", kWidth, kHidden, 0, kWidth, 0}};
@@ -58,6 +63,21 @@ absl::Status BuildTiny(Builder& b) {
   const ValueId logits = b.Linear("logits", last.normed, table, DType::kF32);
   b.Output("logits", logits);
   b.Output("argmax", b.Argmax("argmax", logits));
+  return absl::OkStatus();
+}
+
+// A second graph over the same weights, with a cache of its own, that takes hidden rows.
+absl::Status BuildTinyDraft(Builder& b) {
+  const ValueId table = b.Weight("embed", kVocab, kHidden);
+  const ValueId token = b.Embedding("token", b.ids(), table);
+  const ValueId both = b.RmsNorms(
+      "both", {{token, b.Vector("g1", kHidden)}, {b.hidden(kHidden), b.Vector("g2", kHidden)}}, 1e-6f);
+  // Another constant, under the index that the main graph's has.
+  const auto rope = b.RopeTables("rope", b.positions(), b.Constant("inv_freq", {0.7f, 0.2f}), 1.0f);
+  const ValueId x = b.Linear("project", both, b.Weight("eh", kHidden, 2 * kHidden));
+  const ValueId out = b.GatherRows("last", Attention(b, x, rope, 1), b.logit_index());
+  b.Output("hidden", out);
+  b.Output("argmax", b.Argmax("argmax", b.Linear("logits", out, table, DType::kF32)));
   return absl::OkStatus();
 }
 
@@ -74,6 +94,7 @@ class ProgramTest : public testing::Test {
     source_.AddRandom("down", {kHidden, kWidth}, 0.3f);
     for (const char* g : {"g0", "g1", "g2"}) source_.AddRandom(g, {kHidden});
     source_.AddRandom("g_kv", {kLatent});
+    source_.AddRandom("eh", {kHidden, 2 * kHidden}, 0.3f);
   }
 
   static std::shared_ptr<const hal::Device> Open(const std::string& name,
@@ -184,6 +205,59 @@ TEST_F(ProgramTest, FallsBackAroundWhateverTheDeviceLacks) {
       }
     }
   }
+}
+
+// Both graphs share weights, arena and the pages of the caches, wherever their operations run.
+TEST_F(ProgramTest, ASecondGraphTakesHiddenRowsAndHasItsOwnLayerInTheSamePages) {
+  const std::vector<float> main = Reference();
+  std::vector<float> want;
+  for (const char* claimed :
+       {"reference", "all", "none", "linear,embedding", "latent_attention,kv_write,rmsnorm"}) {
+    SCOPED_TRACE(claimed);
+    std::vector<std::shared_ptr<const hal::Device>> devices;
+    if (claimed != std::string("reference")) devices.push_back(Open("partial", {{"ops", claimed}}));
+    devices.push_back(Open("reference"));
+    ProgramOptions options = Options(devices);
+    options.cache.layers.push_back(options.cache.layers.front());
+    parameters_ = std::make_unique<Parameters>(source_, Quantisation{"_scale_inv", {16, 16}});
+    auto programs = ProgramSet::Plan(*parameters_, BuildTiny, options, BuildTinyDraft);
+    ASSERT_TRUE(programs.ok()) << programs.status();
+    ASSERT_TRUE((*programs)->Load(nullptr).ok());
+    std::vector<float> hidden(3 * kHidden);
+    for (size_t i = 0; i < hidden.size(); ++i) hidden[i] = std::sin(static_cast<float>(i));
+    const std::vector<int32_t> ids = {5, 6, 7}, positions = {0, 1, 2}, slots = {20, 21, 22}, q_start = {0, 3},
+                               kv_len = {3}, table = {5, 0, 0, 0}, wanted = {2, 0};
+    Step step{1, ids, positions, slots, q_start, kv_len, table, wanted};
+    step.graph = GraphKind::kDraft;
+    step.hidden = {reinterpret_cast<const std::byte*>(hidden.data()), hidden.size() * sizeof(float)};
+    auto draft = [&] {
+      EXPECT_TRUE((*programs)->Run(step).ok());
+      const absl::Span<const float> out = (*programs)->Output<float>("hidden");
+      EXPECT_EQ((*programs)->Output<int32_t>("argmax").size(), 2u);
+      EXPECT_TRUE((*programs)->Output<float>("logits").empty()) << "an output of the other graph";
+      return std::vector<float>(out.begin(), out.end());
+    };
+    const std::vector<float> first = draft();
+    if (want.empty()) want = first;
+    ASSERT_EQ(first.size(), 2u * kHidden);
+    ExpectClose(first, want);
+    // The main graph's rows of the same pages are another layer's.
+    auto logits = RunTwoSteps(**programs);
+    ASSERT_TRUE(logits.ok()) << logits.status();
+    ExpectClose(*logits, main);
+    ExpectClose(draft(), want);
+
+    step.hidden = step.hidden.subspan(1);
+    EXPECT_EQ((*programs)->Run(step).code(), absl::StatusCode::kInvalidArgument);
+    step.graph = GraphKind::kMain;
+    EXPECT_EQ((*programs)->Run(step).code(), absl::StatusCode::kInvalidArgument) << "takes no hidden rows";
+  }
+  parameters_ = std::make_unique<Parameters>(source_, Quantisation{"_scale_inv", {16, 16}});
+  auto alone = ProgramSet::Plan(*parameters_, BuildTiny, Options({Open("reference")}));
+  ASSERT_TRUE(alone.ok() && (*alone)->Load(nullptr).ok());
+  Step none;
+  none.graph = GraphKind::kDraft;
+  EXPECT_EQ((*alone)->Run(none).code(), absl::StatusCode::kInvalidArgument) << "there is no draft";
 }
 
 TEST_F(ProgramTest, ADeviceThatWantsAScheduleGetsOneEveryStep) {
