@@ -1,0 +1,71 @@
+// The rules of JSON that do not depend on a schema. What they write: constraint.h.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/text/constraint_automaton.h"
+
+namespace qiao::text {
+
+// Makes each rule once. Like the builder, it goes on with rule 0 once a limit is passed.
+class JsonRules {
+ public:
+  explicit JsonRules(AutomatonBuilder& builder) : builder_(builder) {}
+
+  uint32_t Value();   // any value
+  uint32_t Object();  // any object
+  uint32_t Array();   // any array
+  uint32_t String();  // any string
+  uint32_t Number();
+  uint32_t Integer();
+  uint32_t Boolean();
+  uint32_t Null();
+
+  // Strings of min to max code points; max < 0: any number.
+  uint32_t CountedString(int64_t min, int64_t max);
+  // Strings without escapes that are none of `names`, for names of properties beside those.
+  uint32_t OtherName(const std::vector<std::string>& names);
+
+  struct Property {
+    std::string name;
+    uint32_t rule;
+    bool required;
+  };
+  // `additional`: the rule of the values of other properties, or kNone.
+  uint32_t ObjectOf(const std::vector<Property>& properties, uint32_t additional);
+  // The first elements by `prefix`, the others by `rest`, or none where that is kNone; max < 0: any number.
+  uint32_t ArrayOf(const std::vector<uint32_t>& prefix, uint32_t rest, int64_t min, int64_t max);
+
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+ private:
+  void AddEscape(uint32_t from, uint32_t to);
+  void AddMultibyte(uint32_t from, uint32_t to);
+  void AddCharacter(uint32_t from, uint32_t to);
+  uint32_t AddSpace(uint32_t from);
+  uint32_t WideCharacter();
+  uint32_t Word(std::string_view word);
+
+  AutomatonBuilder& builder_;
+  uint32_t value_ = kNone, object_ = kNone, array_ = kNone, string_ = kNone, number_ = kNone,
+           integer_ = kNone, boolean_ = kNone, null_ = kNone, wide_ = kNone;
+};
+
+// A string as JSON, with quotes and the shortest escapes. It must be UTF-8.
+std::string QuoteJson(std::string_view text);
+
+// UTF-8 beyond ASCII. States: 0 between characters; 1, 2, 3 with so many continuation bytes to come; 4 to 7
+// after E0, ED, F0, F4, whose next byte has a narrower range (no overlong forms, surrogates, or more than
+// U+10FFFF).
+struct Utf8Edge {
+  uint8_t from, low, high, to;
+};
+inline constexpr Utf8Edge kUtf8Edges[] = {
+    {0, 0xC2, 0xDF, 1}, {0, 0xE0, 0xE0, 4}, {0, 0xE1, 0xEC, 2}, {0, 0xED, 0xED, 5}, {0, 0xEE, 0xEF, 2},
+    {0, 0xF0, 0xF0, 6}, {0, 0xF1, 0xF3, 3}, {0, 0xF4, 0xF4, 7}, {1, 0x80, 0xBF, 0}, {2, 0x80, 0xBF, 1},
+    {3, 0x80, 0xBF, 2}, {4, 0xA0, 0xBF, 1}, {5, 0x80, 0x9F, 1}, {6, 0x90, 0xBF, 2}, {7, 0x80, 0x8F, 2}};
+
+}  // namespace qiao::text
