@@ -30,7 +30,9 @@ std::vector<std::string> Folders() {
   }
   Dl_info self;
   if (dladdr(reinterpret_cast<const void*>(&Folders), &self) != 0 && self.dli_fname) {
-    folders.push_back(fs::path(self.dli_fname).parent_path().string());
+    // Empty where the loader found this plugin by its bare name: that says nothing about a folder.
+    const fs::path folder = fs::path(self.dli_fname).parent_path();
+    if (!folder.empty()) folders.push_back(folder.string());
   }
   return folders;
 }
