@@ -101,6 +101,39 @@ absl::StatusOr<std::vector<int32_t>> Engine::Impl::PromptIds(const GenerateReque
   return ids;
 }
 
+absl::Status Engine::Impl::Constrain(const Constraint& constraint, engine::Request& request) const {
+  using Kind = text::ConstraintSpec::Kind;
+  if (constraint.kind == Constraint::Kind::kNone) return absl::OkStatus();
+  if (tokenizer() == nullptr) {
+    return FailedPrecondition("%s: has no tokenizer.json, so an answer's text cannot be constrained",
+                              folder->path);
+  }
+  text::ConstraintSpec spec{.text = constraint.text, .choices = constraint.choices};
+  switch (constraint.kind) {
+    case Constraint::Kind::kNone:
+    case Constraint::Kind::kJsonObject:
+      spec.kind = Kind::kJsonObject;
+      break;
+    case Constraint::Kind::kJsonSchema:
+      spec.kind = Kind::kJsonSchema;
+      break;
+    case Constraint::Kind::kRegex:
+      spec.kind = Kind::kRegex;
+      break;
+    case Constraint::Kind::kChoice:
+      spec.kind = Kind::kChoice;
+      break;
+  }
+  QIAO_ASSIGN_OR_RETURN(request.constraint, constraints.Get(spec));
+  const std::lock_guard<std::mutex> lock(trie_mutex);
+  if (trie == nullptr) {
+    QIAO_ASSIGN_OR_RETURN(trie, text::TokenTrie::FromTokenizer(
+                                    *tokenizer(), static_cast<int32_t>(runner->model().info().vocab)));
+  }
+  request.trie = trie;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<engine::Request>> Engine::Impl::MakeRequest(
     const GenerateRequest& spec) const {
   if (spec.max_tokens < 0) return InvalidArgument("max_tokens is %d, must not be negative", spec.max_tokens);
@@ -108,12 +141,11 @@ absl::StatusOr<std::unique_ptr<engine::Request>> Engine::Impl::MakeRequest(
     return InvalidArgument("n is %d, must be 1..%d, the sequences that may run at once", spec.n, sequences);
   }
   QIAO_RETURN_IF_ERROR(CheckStops(spec));
-  if (spec.constraint.kind != Constraint::Kind::kNone)
-    return Unimplemented("constraints on the answer are not there yet");
   auto request = std::make_unique<engine::Request>();
   request->sampling = ToInternal(spec.sampling);
   request->sampling.top_logprobs = spec.logprobs;
   QIAO_RETURN_IF_ERROR(request->sampling.Check(runner->model().info().vocab));
+  QIAO_RETURN_IF_ERROR(Constrain(spec.constraint, *request));
   request->spec = spec;
   QIAO_ASSIGN_OR_RETURN(request->spec.ids, PromptIds(spec));
   for (int32_t id : request->spec.ids) {

@@ -8,9 +8,9 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/types/span.h"
 #include "runtime/engine/page_pool.h"
 
@@ -53,8 +53,8 @@ class PrefixTree {
     Node* parent = nullptr;
     std::vector<int32_t> tokens;  // 1 .. page_tokens
     int32_t page = -1;
-    // By the first of their tokens: pages that part somewhere in the middle stand beside each other.
-    absl::flat_hash_map<int32_t, std::vector<std::unique_ptr<Node>>> children;
+    // (Not absl's, which does not survive the end of memory.) By the first of their tokens: pages that part somewhere in the middle stand beside each other.
+    std::unordered_map<int32_t, std::vector<std::unique_ptr<Node>>> children;
     Uses::iterator use;
   };
   void Touch(Node* node);

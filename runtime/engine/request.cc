@@ -50,6 +50,10 @@ Stream::Stream(Request& request, int32_t choice, const text::Tokenizer* tokenize
       sampler_(OfChoice(request.sampling, choice), request.spec.max_tokens),
       stops_(request.spec.stop) {
   sampler_.Prompt(request.spec.ids);
+  if (request.constraint != nullptr) {
+    constraint_.emplace(request.constraint, request.trie);
+    mask_.resize(request.trie->mask_words());
+  }
   if (tokenizer != nullptr) detokenizer_.emplace(tokenizer, /*skip_special=*/true);
 }
 
@@ -65,14 +69,30 @@ absl::Status Stream::Take(absl::Span<const float> logits, int32_t argmax, Sample
   return NoThrow([&] { return TakeOrThrow(logits, argmax, scratch); });
 }
 
+// Where the answer may end, tokens that end a text are allowed too.
+void Stream::FillMask() {
+  constraint_->FillMask(absl::MakeSpan(mask_));
+  if (!constraint_->CanEnd()) return;
+  for (int32_t id : request_.ends) {
+    const auto word = static_cast<size_t>(id) / 32;
+    if (id >= 0 && word < mask_.size()) mask_[word] |= uint32_t{1} << (id % 32);
+  }
+}
+
 absl::Status Stream::TakeOrThrow(absl::Span<const float> logits, int32_t argmax, SamplerScratch& scratch) {
+  if (constraint_) {
+    if (constraint_->MustEnd()) return End(Finish::kEndOfText);
+    FillMask();
+  }
   QIAO_ASSIGN_OR_RETURN(const Sampled sampled,
-                        sampler_.Sample({.logits = logits, .argmax = argmax}, scratch));
+                        sampler_.Sample({.logits = logits, .mask = mask_, .argmax = argmax}, scratch));
   const auto is = [&](const std::vector<int32_t>& ids) {
     return std::find(ids.begin(), ids.end(), sampled.id) != ids.end();
   };
   if (is(request_.ends)) return End(Finish::kEndOfText);
   if (is(request_.spec.stop_tokens)) return End(Finish::kStop);
+  if (constraint_ && !constraint_->Accept(sampled.id))
+    return Internal("token %d was allowed by the constraint's mask and then refused", sampled.id);
   sampler_.Accept(sampled.id);
   tokens_.push_back(sampled.id);
   Choice& out = result();
@@ -86,6 +106,7 @@ absl::Status Stream::TakeOrThrow(absl::Span<const float> logits, int32_t argmax,
   out.text += piece;
   QIAO_RETURN_IF_ERROR(Emit(sampled.id, piece, sampled));
   if (stops_.stopped()) return End(Finish::kStop);
+  if (constraint_ && constraint_->MustEnd()) return End(Finish::kEndOfText);
   if (generated() >= request_.spec.max_tokens) return End(Finish::kLength);
   return absl::OkStatus();
 }

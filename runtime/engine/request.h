@@ -16,6 +16,7 @@
 #include "runtime/base/status.h"
 #include "runtime/engine/operation_observer.h"
 #include "runtime/engine/sampler.h"
+#include "runtime/text/constraint.h"
 #include "runtime/text/detokenizer.h"
 
 namespace qiao::engine {
@@ -26,7 +27,9 @@ struct Request {
   GenerateRequest spec;       // spec.ids is the prompt: never empty, within vocabulary and context
   SamplingOptions sampling;   // of choice 0
   std::vector<int32_t> ends;  // tokens that end the text
-  TokenCallback on_token;     // may be null
+  std::shared_ptr<const text::Constraint> constraint;  // null: none
+  std::shared_ptr<const text::TokenTrie> trie;         // with a constraint
+  TokenCallback on_token;                              // may be null
   std::function<void(absl::StatusOr<GenerateResult>)> on_done;
   std::shared_ptr<std::atomic<bool>> dropped;  // the caller wants no more of it
 
@@ -73,6 +76,7 @@ class Stream {
  private:
   absl::Status TakeOrThrow(absl::Span<const float> logits, int32_t argmax, SamplerScratch& scratch);
   absl::Status EndOrThrow(Finish finish);
+  void FillMask();
   absl::Status Emit(int32_t id, const std::string& text, const Sampled& sampled);
 
   Request& request_;
@@ -82,6 +86,8 @@ class Stream {
   Sampler sampler_;
   std::optional<text::Detokenizer> detokenizer_;
   text::StopMatcher stops_;
+  std::optional<text::ConstraintState> constraint_;
+  std::vector<uint32_t> mask_;  // a bit a token, with a constraint
   bool finished_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
 
@@ -226,6 +227,44 @@ TEST_F(Serving, SeveralAnswersSurvivePreemption) {
   EXPECT_GT(got->preemptions, 0);
   EXPECT_EQ(got->ids, wanted->ids);
   for (size_t i = 0; i < 3; ++i) EXPECT_EQ(got->more[i].ids, wanted->more[i].ids) << i;
+}
+
+TEST_F(Serving, AnAnswerHasTheFormThatWasAskedFor) {
+  EngineOptions options = Demo();
+  options.draft = "lookup";
+  auto engine = Loaded(options);
+  GenerateRequest request;
+  request.prompt = "SQLite is a";
+  request.sampling.temperature = 1;
+  request.max_tokens = 300;
+  const auto ask = [&](Constraint::Kind kind, const std::string& text,
+                       std::vector<std::string> choices = {}) {
+    request.constraint = {kind, text, std::move(choices)};
+    ++request.sampling.seed;
+    auto result = engine->Generate(request, nullptr);
+    EXPECT_TRUE(result.ok()) << result.status().message();
+    return result.ok() ? *std::move(result) : GenerateResult();
+  };
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_THAT(ask(Constraint::Kind::kChoice, "", {"yes", "no", "perhaps"}).text,
+                testing::AnyOf("yes", "no", "perhaps"));
+    EXPECT_THAT(ask(Constraint::Kind::kRegex, "[a-z]{3,8}-[0-9]{2}").text,
+                testing::MatchesRegex("[a-z]+-[0-9][0-9]"));
+    const GenerateResult json = ask(Constraint::Kind::kJsonSchema, R"({"type": "object", "properties": {
+        "name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "minimum": 0, "maximum": 150},
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 3}},
+        "required": ["name", "age", "tags"]})");
+    EXPECT_EQ(json.finish, Finish::kEndOfText) << json.text;
+    const auto parsed = nlohmann::json::parse(json.text, nullptr, /*allow_exceptions=*/false);
+    ASSERT_TRUE(parsed.is_object()) << json.text;
+    EXPECT_LE(parsed["name"].get<std::string>().size(), 12u * 4);
+    EXPECT_LE(parsed["age"].get<int>(), 150);
+    EXPECT_LE(parsed["tags"].size(), 3u);
+  }
+  request.constraint = {Constraint::Kind::kRegex, "(a{1000}){1000}", {}};
+  EXPECT_FALSE(engine->Generate(request, nullptr).ok());
+  request.constraint = {Constraint::Kind::kJsonSchema, "{\"type\": \"strin\"}", {}};
+  EXPECT_EQ(engine->Generate(request, nullptr).status().code(), Code::kInvalidArgument);
 }
 
 TEST_F(Serving, CancellingAtAnyMomentFreesPagesAndDisturbsNobody) {

@@ -53,6 +53,13 @@ std::vector<GenerateRequest> Kinds(size_t count) {
     if (i % 5 == 2) r.logprobs = 1;
     if (i % 6 == 5) r.stop = {"the ", "\n"};
     if (i % 8 == 7) r.n = 3;
+    if (i % 9 == 4) {
+      r.max_tokens += 40;
+      r.constraint.kind = i % 2 == 0 ? Constraint::Kind::kRegex : Constraint::Kind::kJsonSchema;
+      r.constraint.text =
+          i % 2 == 0 ? "([a-z]+ ){2,6}end" : R"({"type": "object", "properties": {"a": {"type": "integer"},
+          "b": {"type": "array", "items": {"type": "string", "maxLength": 9}}}, "required": ["a", "b"]})";
+    }
   }
   return kinds;
 }

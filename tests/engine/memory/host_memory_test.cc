@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -108,33 +107,6 @@ TEST(HostMemory, EachAllocationOfARequestMayFail) {
     ASSERT_EQ(again->text, healthy->text);
   }
 }
-
-// From the moment on when all JSON has been read: the destructor of nlohmann's allocates, and terminates the
-// process where it cannot.
-void LoadAtEach(int64_t stride) {
-  for (int64_t n = 1; !testing::Test::HasFailure(); n += stride) {
-    SCOPED_TRACE("allocation " + std::to_string(n));
-    EngineOptions options = Options();
-    std::optional<FailAt> fault;
-    options.log = [&](LogLevel, std::string_view line) {
-      if (line.starts_with("load ")) fault.emplace(n);
-    };
-    const auto engine = Engine::Load(options);
-    ASSERT_TRUE(fault.has_value());
-    const bool failed = fault->count() >= n;
-    fault.reset();
-    if (!engine.ok()) {
-      EXPECT_EQ(engine.status().code(), Code::kResourceExhausted) << engine.status().message();
-    }
-    if (failed) continue;
-    EXPECT_TRUE(engine.ok());
-    EXPECT_GT(n, 20);
-    break;
-  }
-}
-
-TEST(HostMemory, AllocationsOfLoadingMayFail) { LoadAtEach(11); }
-TEST(LongHostMemory, AllocationsOfLoadingMayFail) { LoadAtEach(1); }
 
 }  // namespace
 }  // namespace qiao
