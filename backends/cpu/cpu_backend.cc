@@ -8,6 +8,8 @@
 //            Without it the environment's QIAO_CPU_ISA is taken.
 //   gemm     own (the default), or library: unscaled f32 and bf16 weights of many rows go through oneDNN.
 //            Such plans are not row-invariant.
+//   order    row (the default): a row's bits depend on nothing else in the step; fast: may differ, where that
+//            is faster (gemm = library where there is one).
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -158,14 +160,15 @@ class CpuDevice : public HostDevice {
 
   static Status Open(uint32_t, Host host, std::unique_ptr<Device>& out) {
     int64_t threads = 0;
-    std::string isa = "auto", gemm = "own";
+    std::string isa = "auto", gemm = "own", order = "row";
     const char* environment = std::getenv("QIAO_CPU_ISA");
     std::vector<std::string> isas = kernels::cpu::IsaNames();
     isas.insert(isas.begin(), "auto");
     Options options(host);
     options.Integer("threads", threads, 0, 4096)
         .Text("isa", isa, isas)
-        .Text("gemm", gemm, {"own", "library"});
+        .Text("gemm", gemm, {"own", "library"})
+        .Text("order", order, {"row", "fast"});
     QIAO_PLUGIN_RETURN_IF_ERROR(options.Finish());
     if (isa == "auto" && environment && *environment) isa = environment;
     const std::optional<Isa> cap = kernels::cpu::ParseIsa(isa);
@@ -175,10 +178,11 @@ class CpuDevice : public HostDevice {
       return InvalidArgument("QIAO_CPU_ISA = \"" + isa + "\" is not one of " + list);
     }
     std::shared_ptr<const kernels::cpu::GemmLibrary> library;
-    if (gemm == "library") {
+    if (gemm == "library" || order == "fast") {
       std::string why;
       library = kernels::cpu::LoadGemmLibrary(&why);
-      if (library == nullptr) return Status(QIAO_UNAVAILABLE, "option gemm = library: " + why);
+      if (library == nullptr && gemm == "library")
+        return Status(QIAO_UNAVAILABLE, "option gemm = library: " + why);
     }
     out = std::make_unique<CpuDevice>(std::move(host), static_cast<int>(threads), cap, library);
     return Ok();

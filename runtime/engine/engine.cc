@@ -145,6 +145,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     runner.cache_tokens =
         options.cache_tokens != 0 ? options.cache_tokens : context * std::clamp(options.sequences, 1, 4);
     runner.memory_budget = options.memory_budget;
+    runner.fast_math_order = options.fast_math_order;
     if (options.threads > 0) runner.device.options["threads"] = std::to_string(options.threads);
     runner.device.hooks = Hooks(options);
     runner.fallback_device = runner.device;

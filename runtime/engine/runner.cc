@@ -64,8 +64,9 @@ void Sequence::Truncate(int64_t length) {
 Runner::~Runner() = default;
 
 absl::Status Runner::OpenDevices() {
-  QIAO_ASSIGN_OR_RETURN(auto device,
-                        hal::Device::Open(options_.backend, options_.device, &ops::DescribeCall));
+  hal::DeviceOptions opening = options_.device;
+  if (options_.fast_math_order) opening.options["order"] = "fast";
+  QIAO_ASSIGN_OR_RETURN(auto device, hal::Device::Open(options_.backend, opening, &ops::DescribeCall));
   devices_.push_back(std::move(device));
   if (devices_.front()->unified()) free_bytes_ = devices_.front()->properties().memory_free_bytes;
   if (options_.allow_fallback && options_.fallback != options_.backend) {

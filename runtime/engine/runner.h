@@ -52,6 +52,7 @@ struct RunnerOptions {
   hal::DeviceOptions device;           // of `backend`: options and hooks
   hal::DeviceOptions fallback_device;  // of the fallback
   program::Numerics numerics;
+  bool fast_math_order = false;  // `backend` gets the option order = fast (qiao/backend.h)
   int64_t context = 0;       // tokens a sequence may hold; 0: the model's, at most kDefaultContext
   int64_t page_tokens = 0;   // 0: what the device prefers, else 64
   int32_t sequences = 1;     // at once

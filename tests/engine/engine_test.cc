@@ -253,6 +253,14 @@ TEST(Engine, AllocatorHooksSeeEverythingAndMayRefuse) {
   EXPECT_TRUE(live.empty());
 }
 
+TEST(Engine, ABackendWithOneOrderOfSumsRefusesAnother) {
+  EngineOptions options = Demo();
+  options.fast_math_order = true;
+  EXPECT_TRUE(Engine::Load(options).ok());
+  options.backend = "reference";
+  EXPECT_THAT(Engine::Load(options).status().message(), HasSubstr("order"));
+}
+
 TEST(Engine, SaysWhatItIs) {
   EngineOptions options = Demo();
   std::vector<std::string> logged;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <qiao/engine.h>
 
+#include <condition_variable>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -269,6 +270,40 @@ TEST(Faults, ADiscreteDeviceIsLost) { LoseAtEach(kDiscrete, 37); }
 TEST(Faults, TheAllocatorRefuses) {
   RefuseAtEach(kCopied);
   RefuseAtEach(kDiscrete);
+}
+
+// A launch of a step of four fails, and the next one, which is the first request's alone.
+TEST(Faults, OnlyTheRequestThatFailsAloneEnds) {
+  const Healthy healthy = RunHealthy(kCopied);
+  for (int n : {5, 60, 130}) {
+    SCOPED_TRACE(n);
+    Faulty f(kCopied);
+    f.options.backend_options["fail"] = "launch:" + std::to_string(n) + ".." + std::to_string(n + 1);
+    auto engine = Engine::Load(f.options);
+    ASSERT_TRUE(engine.ok()) << engine.status().message();
+    std::mutex mutex;
+    std::condition_variable changed;
+    int right = 0, failed = 0;
+    for (int i = 0; i < 4; ++i) {
+      ASSERT_TRUE((*engine)
+                      ->Submit(EightTokens(), nullptr,
+                               [&](const Result<GenerateResult>& result) {
+                                 const std::lock_guard lock(mutex);
+                                 if (result.ok()) {
+                                   right += result->ids == healthy.ids;
+                                 } else {
+                                   ++failed;
+                                   EXPECT_THAT(result.status().message(), HasSubstr("fails as asked"));
+                                 }
+                                 changed.notify_one();
+                               })
+                      .ok());
+    }
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return right + failed == 4; });
+    EXPECT_EQ(failed, 1);
+    EXPECT_EQ(right, 3);
+  }
 }
 
 TEST(LongFaults, OneCallFails) { FailAtEach(kCopied, 1); }

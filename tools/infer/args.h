@@ -21,6 +21,7 @@ struct DeviceArgs {
   bool allow_fallback = false;
   std::string fallback = "cpu";
   std::string numerics = "bf16";
+  bool fast_math_order = false;
   std::string load = "auto", verify = "auto";
   int threads = 0;
   std::map<std::string, std::string> device_options;  // of the backend, the plugin's own

@@ -22,6 +22,9 @@ void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context) {
       ->check(CLI::IsMember({"bf16", "f32", "w8a8", "w8a8-f32"}))
       ->capture_default_str()
       ->group(group);
+  sub->add_flag("--fast-math-order", d.fast_math_order,
+                "Sums may run in the order that is fastest: a text may then depend on what else is computed")
+      ->group(group);
   sub->add_option(
          "--load", d.load,
          "map: weights stay in their files, nothing is copied; copy: into memory, on huge pages; auto: copy "

@@ -62,6 +62,7 @@ engine::RunnerOptions ToRunnerOptions(const DeviceArgs& args) {
   options.page_tokens = args.page_tokens;
   options.chunk = args.chunk;
   options.memory_budget = args.memory_budget;
+  options.fast_math_order = args.fast_math_order;
   return options;
 }
 
@@ -79,6 +80,7 @@ EngineOptions ToEngineOptions(const std::string& model, const DeviceArgs& args) 
   options.context = args.context;
   options.page_tokens = args.page_tokens;
   options.chunk = args.chunk;
+  options.fast_math_order = args.fast_math_order;
   options.draft = args.draft;
   options.draft_tokens = args.draft_tokens;
   options.sequences = 1;  // run and chat ask one thing at a time

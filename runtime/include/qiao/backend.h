@@ -64,7 +64,9 @@ typedef struct qiao_capture qiao_capture;
 
 /* ---- opening ---- */
 
-/* "threads" is given to every backend: one without host threads passes over it. All other keys are the backend's own. */
+/* "threads" is given to every backend: one without host threads passes over it. "order" = "fast" is given where sums may
+ * run in any order (plans then need not be row-invariant); a backend that has one order only does not know it. All other
+ * keys are the backend's own. */
 typedef struct qiao_option {
   const char* key;
   const char* value;

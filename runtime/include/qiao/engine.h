@@ -97,6 +97,9 @@ struct EngineOptions {
       false;  // operations that the backend lacks run on the host; otherwise loading fails and lists them
   std::string fallback = "cpu";
   std::string numerics = "bf16";  // or "f32", "w8a8", "w8a8-f32"
+  // Sums may run in whatever order is fastest: a request's tokens then depend on what else is being served,
+  // and DeviceReport::row_invariant is false. INVALID_ARGUMENT for a backend that has no such order.
+  bool fast_math_order = false;
   int threads = 0;                // of host backends; 0: all CPUs this process may use
   // The plugin's own options; an unknown key is an error that lists the known ones.
   std::map<std::string, std::string> backend_options;
