@@ -79,27 +79,26 @@ TEST(ConstraintSchema, TokensAreReadAsTheirBytes) {
   }
 }
 
-TEST(ConstraintSchema, RefusedKeywordsAreNamedWithTheirPlace){const struct {const char * schema;
-const char* place;
-const char* keyword;
-}
-kCases[] = {
-  {R"({"not":{}})", "#", "not"},
-  {R"({"properties":{"a":{"multipleOf":2}}})", "#/properties/a", "multipleOf"},
-  {R"({"items":{"anyOf":[{},{"uniqueItems":true}]}})", "#/items/anyOf/1", "uniqueItems"},
-  {R"({"$defs":{"x/y":{"if":{}}},"$ref":"#/$defs/x~1y"})", "#/$defs/x~1y", "if"},
-  {R"({"allOf":[{"patternProperties":{}}]})", "#/allOf/0", "patternProperties"},
-  {R"({"additionalProperties":{"contains":1}})", "#/additionalProperties", "contains"},
-  {R"({"prefixItems":[{"propertyNames":{}}]})", "#/prefixItems/0", "propertyNames"},
-  {R"({"minProperties":1})", "#", "minProperties"},
-  {R"({"dependentRequired":{}})", "#", "dependentRequired"},
-  {R"({"unevaluatedProperties":false})", "#", "unevaluatedProperties"},
-  {R"({"properties":{"a":{"requierd":[]}}})", "#/properties/a", "requierd"},
-  {R"({"properties":{"p":{"type":"string","format":"iri"}}})", "#/properties/p", "iri"},
-  {R"({"properties":{"p":{"enum":[1],"minimum":0}}})", "#/properties/p", "minimum"},
-  {R"({"properties":{"p":{"pattern":"(?=a)"}
-}
-})", "#/properties/p/pattern", "look-ahead"},
+TEST(ConstraintSchema, RefusedKeywordsAreNamedWithTheirPlace) {
+  const struct {
+    const char* schema;
+    const char* place;
+    const char* keyword;
+  } kCases[] = {
+      {R"({"not":{}})", "#", "not"},
+      {R"({"properties":{"a":{"multipleOf":2}}})", "#/properties/a", "multipleOf"},
+      {R"({"items":{"anyOf":[{},{"uniqueItems":true}]}})", "#/items/anyOf/1", "uniqueItems"},
+      {R"({"$defs":{"x/y":{"if":{}}},"$ref":"#/$defs/x~1y"})", "#/$defs/x~1y", "if"},
+      {R"({"allOf":[{"patternProperties":{}}]})", "#/allOf/0", "patternProperties"},
+      {R"({"additionalProperties":{"contains":1}})", "#/additionalProperties", "contains"},
+      {R"({"prefixItems":[{"propertyNames":{}}]})", "#/prefixItems/0", "propertyNames"},
+      {R"({"minProperties":1})", "#", "minProperties"},
+      {R"({"dependentRequired":{}})", "#", "dependentRequired"},
+      {R"({"unevaluatedProperties":false})", "#", "unevaluatedProperties"},
+      {R"({"properties":{"a":{"requierd":[]}}})", "#/properties/a", "requierd"},
+      {R"({"properties":{"p":{"type":"string","format":"iri"}}})", "#/properties/p", "iri"},
+      {R"({"properties":{"p":{"enum":[1],"minimum":0}}})", "#/properties/p", "minimum"},
+      {R"_({"properties":{"p":{"pattern":"(?=a)"}}})_", "#/properties/p/pattern", "look-ahead"},
       {R"({"type":"strin"})", "#", "type"},
       {R"({"type":[]})", "#", "type"},
       {R"({"required":"a"})", "#", "required"},
@@ -112,14 +111,13 @@ kCases[] = {
       {R"({"$ref":"other.json"})", "#", "other.json"},
       {R"({"items":{"$ref":"#/$defs/missing"}})", "#/items", "missing"},
       {R"({"required":["a"],"properties":{},"additionalProperties":false})", "#", "required"},
-}
-;
-for (const auto& c : kCases) {
-  const absl::Status status = Refusal(c.schema);
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.schema << " " << status;
-  EXPECT_THAT(std::string(Message(status)), HasSubstr(std::string(c.place))) << c.schema;
-  EXPECT_THAT(std::string(Message(status)), HasSubstr(c.keyword)) << c.schema;
-}
+  };
+  for (const auto& c : kCases) {
+    const absl::Status status = Refusal(c.schema);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.schema << " " << status;
+    EXPECT_THAT(std::string(Message(status)), HasSubstr(std::string(c.place))) << c.schema;
+    EXPECT_THAT(std::string(Message(status)), HasSubstr(c.keyword)) << c.schema;
+  }
 }
 
 TEST(ConstraintSchema, WhatCannotBeSatisfiedIsRefused) {
