@@ -50,6 +50,7 @@ absl::StatusOr<bool> Scheduler::TryAdmit(Active& active, int64_t& available) {
   PrefixTree::Match match;
   // The last token is always computed: its logits are wanted.
   if (prefixes_ != nullptr) match = prefixes_->Find(tokens.first(tokens.size() - 1));
+  if (prefixes_ != nullptr && WillBeKnown(active, match.length)) return false;
   const int64_t page_tokens = runner_.page_tokens();
   const auto length = static_cast<int64_t>(tokens.size());
   int64_t need = CeilDiv(length + 1, page_tokens) - match.length / page_tokens;
@@ -70,6 +71,20 @@ absl::StatusOr<bool> Scheduler::TryAdmit(Active& active, int64_t& available) {
     InsertInOrder(running_, std::move(fork));
   }
   return true;
+}
+
+// Whether somebody is just reading more of the same prompt than the first `known` tokens, by a page at least: then
+// it is better to wait for him than to read it too.
+bool Scheduler::WillBeKnown(const Active& active, int64_t known) const {
+  const std::vector<int32_t>& mine = active.stream->tokens();
+  for (const ActivePtr& other : running_) {
+    if (!other->ready() || other->decodes()) continue;
+    const std::vector<int32_t>& his = other->stream->tokens();
+    const auto most = static_cast<ptrdiff_t>(std::min(mine.size() - 1, his.size()));
+    const int64_t common = std::mismatch(mine.begin(), mine.begin() + most, his.begin()).first - mine.begin();
+    if (common - common % runner_.page_tokens() > known) return true;
+  }
+  return false;
 }
 
 // Whether the step can have the pages that running_[index] takes beside `pages` that others take. Where there

@@ -53,12 +53,12 @@ struct RunnerOptions {
   hal::DeviceOptions fallback_device;  // of the fallback
   program::Numerics numerics;
   bool fast_math_order = false;  // `backend` gets the option order = fast (qiao/backend.h)
-  int64_t context = 0;       // tokens a sequence may hold; 0: the model's, at most kDefaultContext
-  int64_t page_tokens = 0;   // 0: what the device prefers, else 64
-  int32_t sequences = 1;     // at once
-  int64_t cache_tokens = 0;  // that the cache holds, of all sequences; 0: `context` for each
-  int32_t chunk = 512;       // rows of a step at most
-  int32_t logits_each = 1;   // rows of a sequence in a step whose logits may be wanted
+  int64_t context = 0;           // tokens a sequence may hold; 0: the model's, at most kDefaultContext
+  int64_t page_tokens = 0;       // 0: what the device prefers, else 64
+  int32_t sequences = 1;         // at once
+  int64_t cache_tokens = 0;      // that the cache holds, of all sequences; 0: `context` for each
+  int32_t chunk = 512;           // rows of a step at most
+  int32_t logits_each = 1;       // rows of a sequence in a step whose logits may be wanted
   // Drafts at most that the model's MTP layer makes for a sequence after a step; 0: the layer is not loaded.
   // logits_each becomes 1 + draft_tokens at least, so that a step can check them. FAILED_PRECONDITION for a
   // model without such a layer.

@@ -5,7 +5,8 @@
 // - Everybody who generates gets a row in every step. What the step has left over goes to prompts: half to the
 //   one that came first, the rest to those that have least to go, so that a short request passes a prompt of
 //   100,000 tokens and the long one still advances.
-// - A request is admitted when the pages of its prompt are free or can be freed by giving up cached prefixes.
+// - A request is admitted when the pages of its prompt are free or can be freed by giving up cached prefixes,
+//   and nobody is just reading the same.
 // - When pages run out, the one that came last (of the lowest priority) gives up its own and begins again
 //   later, from what is still cached of it. Its tokens do not change by that: a row's bits depend on nothing
 //   else in the step, and the samplers survive.
@@ -96,6 +97,7 @@ class Scheduler {
   void EndCancelled();
   void Admit();
   absl::StatusOr<bool> TryAdmit(Active& active, int64_t& available);
+  bool WillBeKnown(const Active& active, int64_t known) const;
   void Plan();
   void PlanPrompts(int64_t rows);
   bool FindPages(size_t index, int64_t pages);

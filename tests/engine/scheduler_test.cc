@@ -150,6 +150,15 @@ TEST_F(SchedulerTest, SomeMayPassWhoWaitsForPagesButNotForEver) {
 }
 
 // Strings, results and the page tables of those who are served grow; the rest of a step does not allocate.
+TEST_F(SchedulerTest, APromptThatSeveralHaveIsReadOnce) {
+  Load(Small(), {.sequences = 4, .mixed_chunk = 32});
+  for (int i = 0; i < 4; ++i) Add(0, 300, 5);
+  while (scheduler_->Step()) {
+  }
+  EXPECT_EQ(ended_.size(), 4u);
+  EXPECT_EQ(scheduler_->stats().prompt_tokens, 300 + 3 * (300 % 16)) << "but for the page that is not full";
+}
+
 TEST_F(SchedulerTest, SteadyDecodingAllocatesNothing) {
   RunnerOptions options = Small();
   uint64_t device_allocations = 0;
