@@ -210,10 +210,11 @@ absl::Status Runner::CheckBudget() const {
         "are needed";
   }
   return ResourceExhausted(
-      "the model needs %s: weights %s, cache %s (%d sequences of %d tokens), intermediate values %s; that is "
+      "the model needs %s: weights %s, cache %s (%d tokens), intermediate values %s; that is "
       "more than %s, %s. Try %s",
-      Size(wanted), Size(needs.stored_weights + mapped), Size(needs.cache), options_.sequences, context_,
-      Size(needs.arena + needs.inputs + needs.vectors), whose, Size(limit), advice);
+      Size(wanted), Size(needs.stored_weights + mapped), Size(needs.cache),
+      programs_->cache().pages * page_tokens(), Size(needs.arena + needs.inputs + needs.vectors), whose,
+      Size(limit), advice);
 }
 
 absl::Status Runner::Load(const Progress& progress) {

@@ -67,8 +67,6 @@ class Scheduler {
 
   // Counters, and what is held now.
   const EngineStats& stats();
-  // The cache's pages that a sequence may have at most.
-  int64_t capacity() const { return runner_.pages()->size(); }
 
  private:
   // A choice that is being worked on, or that waits for its turn (again).

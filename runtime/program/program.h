@@ -7,6 +7,7 @@
 //   auto logits = programs->Output<float>("logits");
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -48,10 +49,10 @@ struct MemoryNeeds {
   uint64_t total() const { return mapped_weights + allocated(); }
 };
 
-// What falling back costs.
+// What falling back costs. May be read while a step runs.
 struct FallbackCounters {
-  uint64_t launches = 0;           // on the fallback device
-  uint64_t copies = 0, bytes = 0;  // between memories, inputs and outputs included
+  std::atomic<uint64_t> launches = 0;           // on the fallback device
+  std::atomic<uint64_t> copies = 0, bytes = 0;  // between memories, inputs and outputs included
 };
 
 // Which of a model's graphs; the order in which they are planned.
