@@ -72,6 +72,51 @@ TEST(Run, StopsBeforeAText) {
   EXPECT_EQ(cut["text"], text.substr(0, text.find("connection")));
 }
 
+TEST(Run, GuessesAreCheckedAndCounted) {
+  const std::vector<std::string> greedy = {"--temp", "0", "--max-tokens", "100", "SQLite is a"};
+  const Json plain = RunJson(greedy);
+  EXPECT_EQ(plain["drafted_tokens"], 0);
+  for (const char* draft : {"mtp", "lookup", "auto"}) {
+    std::vector<std::string> options = greedy;
+    options.insert(options.end(), {"--draft", draft, "--draft-tokens", "3"});
+    const Json guessed = RunJson(options);
+    EXPECT_EQ(guessed["ids"], plain["ids"]) << draft;
+    EXPECT_GT(guessed["accepted_tokens"], 0) << draft;
+    EXPECT_GE(guessed["drafted_tokens"], guessed["accepted_tokens"]) << draft;
+  }
+}
+
+TEST(Run, TheAnswerHasTheFormThatWasAskedFor) {
+  EXPECT_THAT(std::string(RunJson({"--choice", "red", "--choice", "green", "A colour:"})["text"]),
+              ::testing::AnyOf("red", "green"));
+  EXPECT_THAT(std::string(RunJson({"--regex", "[0-9]{4}", "The year"})["text"]),
+              ::testing::MatchesRegex("[0-9]+"));
+  const std::string schema = Scratch() + "/schema.json";
+  WriteText(schema, R"({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})");
+  const Json answer = RunJson({"--json-schema", schema, "--temp", "1", "A number:"});
+  EXPECT_TRUE(Json::parse(std::string(answer["text"]))["n"].is_number_integer()) << answer["text"];
+  EXPECT_EQ(answer["finish"], "end_of_text");
+
+  const Finished both = Infer({"run", DemoModel(), "--regex", "a", "--json-object", "x"});
+  EXPECT_NE(both.exit, 0);
+  EXPECT_THAT(both.err, HasSubstr("excludes"));
+  WriteText(schema, R"({"type": "objekt"})");
+  const Finished broken = Infer({"run", DemoModel(), "--json-schema", schema, "x"});
+  EXPECT_NE(broken.exit, 0);
+  EXPECT_THAT(broken.err, HasSubstr("type"));
+}
+
+TEST(Run, LogProbabilitiesComeWithJson) {
+  const Json json = RunJson({"--temp", "0", "--max-tokens", "5", "--logprobs", "2", "SQLite is a"});
+  ASSERT_EQ(json["logprobs"].size(), 5u);
+  ASSERT_EQ(json["top_logprobs"].size(), 5u);
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_LT(json["logprobs"][i], 0);
+    EXPECT_EQ(json["top_logprobs"][i].size(), 2u);
+    EXPECT_EQ(json["top_logprobs"][i][0]["id"], json["ids"][i]);
+  }
+}
+
 TEST(Run, TextGoesToStdoutAndTheSummaryToStderr) {
   const Finished plain =
       Infer({"run", "--model", DemoModel(), "--temp", "0", "--max-tokens", "8", "SQLite is a"});
