@@ -11,12 +11,12 @@
 // come out empty while CanEnd() is false; the engine must then end the sequence with an error.)
 //
 // JSON. Objects and arrays are written on one line: at most one space after ',' and ':' and none elsewhere,
-// so that a model cannot write white space for ever. Strings are UTF-8 with JSON's escapes, surrogates only in
-// pairs. Integers have at most 18 digits; other numbers at most 15 digits before the point, 17 after it and
-// two in the exponent.
+// so that a model cannot write white space for ever. Strings are UTF-8 with JSON's escapes, surrogates only
+// in pairs. Integers have at most 18 digits; other numbers at most 15 digits before the point, 17 after it
+// and two in the exponent.
 //
-// JSON schema (draft 2020-12 and the older spellings `definitions`, items as a list, additionalItems; OpenAPI's
-// nullable), for writing and not for checking, so a constraint may allow less than the schema:
+// JSON schema (draft 2020-12 and the older spellings `definitions`, items as a list, additionalItems;
+// OpenAPI's nullable), for writing and not for checking, so a constraint may allow less than the schema:
 // - type (a name or a list), enum, const, properties, required, additionalProperties, items, prefixItems,
 //   minItems, maxItems, minLength, maxLength, pattern, format, minimum, maximum, exclusiveMinimum,
 //   exclusiveMaximum, anyOf, oneOf, allOf, $ref within the document (recursion too), $defs, true, false, {}.

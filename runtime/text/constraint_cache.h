@@ -13,10 +13,10 @@
 
 namespace qiao::text {
 
-// Least recently used first out, when there are more than `max_constraints` or they have more than `max_bytes`
-// with the masks that they keep. Constraints in use stay valid when they leave the cache. Refusals are not
-// kept. Thread-safe; compiling happens outside the lock, so two threads may compile the same spec, and one of
-// the results is kept.
+// Least recently used first out, when there are more than `max_constraints` or they have more than
+// `max_bytes` with the masks that they keep. Constraints in use stay valid when they leave the cache.
+// Refusals are not kept. Thread-safe; compiling happens outside the lock, so two threads may compile the
+// same spec, and one of the results is kept.
 class ConstraintCache {
  public:
   struct Counters {

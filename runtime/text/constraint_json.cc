@@ -171,7 +171,8 @@ uint32_t JsonRules::CountedString(int64_t min, int64_t max) {
   return rule;
 }
 
-// A trie of the names, each state of it with UTF-8's state; what leaves the trie goes on in UTF-8's automaton.
+// A trie of the names, each state of it with UTF-8's state; what leaves the trie goes on in UTF-8's
+// automaton.
 uint32_t JsonRules::OtherName(const std::vector<std::string>& names) {
   AutomatonBuilder& b = builder_;
   const uint32_t rule = b.AddRule();

@@ -29,8 +29,8 @@ struct NumberBounds {
   bool integer = false;
 };
 
-// A rule that reads the numbers within `bounds`, spelled as constraint.h says and never as a negative zero. If
-// there are none, it reads nothing at all.
+// A rule that reads the numbers within `bounds`, spelled as constraint.h says and never as a negative zero.
+// If there are none, it reads nothing at all.
 uint32_t AddNumberRule(const NumberBounds& bounds, AutomatonBuilder& builder);
 
 }  // namespace qiao::text

@@ -67,6 +67,23 @@ bool IsOfType(const OrderedJson& value, std::string_view type) {
          (value.is_number_float() && value.get<double>() == std::floor(value.get<double>()));
 }
 
+// A schema that SchemaMerger would only copy.
+bool IsPlain(const OrderedJson& schema) {
+  for (const char* keyword : {"$ref", "allOf", "anyOf", "oneOf", "const", "nullable", "additionalItems"}) {
+    if (schema.contains(keyword)) return false;
+  }
+  const OrderedJson* items = Find(schema, "items");
+  return !items || !items->is_array();
+}
+
+// A keyword's strings: one, as schemas write it, or a list, as merging leaves it.
+std::vector<std::string> StringsOf(const OrderedJson& schema, const char* keyword) {
+  const OrderedJson* value = Find(schema, keyword);
+  if (!value) return {};
+  if (value->is_string()) return {value->get<std::string>()};
+  return value->get<std::vector<std::string>>();
+}
+
 // Rules are made one after the other from a queue, since a schema may come back to itself.
 class SchemaCompiler {
  public:
@@ -95,8 +112,8 @@ class SchemaCompiler {
 
   std::string Where() const { return document_.PathOf(origin_); }
 
-  // The rule of a subschema of what is being compiled. Merged schemas are copies: those that read the same are
-  // one, or a recursion would make them without end.
+  // The rule of a subschema of what is being compiled. Merged schemas are copies: those that read the same
+  // are one, or a recursion would make them without end.
   uint32_t RuleFor(const OrderedJson& schema) {
     const bool original = document_.Has(&schema);
     if (original) {
@@ -138,6 +155,8 @@ class SchemaCompiler {
       for (const OrderedJson& part : schema[only]) b_.AddTailCall(start, RuleFor(part));
       return absl::OkStatus();
     }
+    // What needs no merging is not copied, so that errors below it know their place.
+    if (IsPlain(schema)) return CompileFlat(schema, start);
     QIAO_ASSIGN_OR_RETURN(std::vector<OrderedJson> alternatives,
                           SchemaMerger(document_, b_.limits(), b_.budget(), Where()).Expand(schema));
     for (OrderedJson& alternative : alternatives) {
@@ -165,6 +184,8 @@ class SchemaCompiler {
 
   absl::Status CompileEnum(const OrderedJson& schema, uint32_t start) {
     for (auto it = schema.begin(); it != schema.end(); ++it) {
+      const KeywordKind kind = KindOf(it.key());
+      if (kind == KeywordKind::kAnnotation || kind == KeywordKind::kOnlyFalse) continue;
       if (it.key() != "enum" && it.key() != "type") {
         return InvalidArgument("%s: \"%s\" beside \"enum\" or \"const\" is not supported", Where(), it.key());
       }
@@ -258,22 +279,15 @@ class SchemaCompiler {
       QIAO_ASSIGN_OR_RETURN(code, Intersect(*code, *next, b_.limits(), b_.budget()));
       return absl::OkStatus();
     };
-    if (const OrderedJson* patterns = Find(schema, "pattern")) {
-      for (const OrderedJson& pattern : *patterns) {
-        QIAO_RETURN_IF_ERROR(add(BuildRegex(pattern.get_ref<const std::string&>(), RegexMatch::kPart,
-                                            Where() + "/pattern", b_.limits(), b_.budget())));
-      }
+    for (const std::string& pattern : StringsOf(schema, "pattern")) {
+      QIAO_RETURN_IF_ERROR(
+          add(BuildRegex(pattern, RegexMatch::kPart, Where() + "/pattern", b_.limits(), b_.budget())));
     }
-    if (const OrderedJson* formats = Find(schema, "format")) {
-      for (const OrderedJson& format : *formats) {
-        const std::optional<std::string_view> pattern = FormatPattern(format.get_ref<const std::string&>());
-        if (!pattern) {
-          return InvalidArgument("%s: \"format\": \"%s\" is not supported", Where(),
-                                 format.get<std::string>());
-        }
-        QIAO_RETURN_IF_ERROR(
-            add(BuildRegex(*pattern, RegexMatch::kWhole, Where() + "/format", b_.limits(), b_.budget())));
-      }
+    for (const std::string& format : StringsOf(schema, "format")) {
+      const std::optional<std::string_view> pattern = FormatPattern(format);
+      if (!pattern) return InvalidArgument("%s: \"format\": \"%s\" is not supported", Where(), format);
+      QIAO_RETURN_IF_ERROR(
+          add(BuildRegex(*pattern, RegexMatch::kWhole, Where() + "/format", b_.limits(), b_.budget())));
     }
     if (!code) return json_.CountedString(min, max);
     if (min > 0 || max >= 0) QIAO_RETURN_IF_ERROR(add(BuildLength(min, max, b_.limits(), b_.budget())));

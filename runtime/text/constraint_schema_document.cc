@@ -301,7 +301,7 @@ absl::Status SchemaDocument::Find(uint32_t place, const std::string& ref, WorkBu
     std::string token;
     if (!DecodeToken(rest.substr(0, end), &token)) return bad("is not a JSON pointer");
     rest.remove_prefix(end);
-    if (!budget.Spend(1 + static_cast<int64_t>(at->size() / 4))) return budget.status();
+    if (!budget.Spend(1 + static_cast<int64_t>(at->size() / 32))) return budget.status();
     const OrderedJson* next = nullptr;
     if (at->is_object()) {
       if (const auto it = at->find(token); it != at->end()) next = &*it;

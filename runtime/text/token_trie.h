@@ -1,7 +1,8 @@
 // The byte strings of a vocabulary as a trie, which masks of constraints walk.
 //
 // Made once a model, then immutable and shared by threads. Special tokens and tokens without bytes are not in
-// it: they never match a constraint, and the end of a text is the engine's business (ConstraintState::CanEnd).
+// it: they never match a constraint, and the end of a text is the engine's business
+// (ConstraintState::CanEnd).
 #pragma once
 
 #include <cstddef>
