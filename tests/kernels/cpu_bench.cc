@@ -144,7 +144,7 @@ void LatentAttention(benchmark::State& state) {
   for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int32_t>(i);
   for (int64_t s = 0; s <= seqs; ++s) q_start.push_back(static_cast<int32_t>(s * rows));
   kv_len.assign(static_cast<size_t>(seqs), static_cast<int32_t>(context));
-  const qiao_latent_attention_params params{sizeof params, 0.05f};
+  const qiao_latent_attention_params params{sizeof params, 0.05f, 0};
   const qiao_op_call call{sizeof call, QIAO_OP_LATENT_ATTENTION, &params, 9, tensors};
   const OpKernel& op = *FindKernel(QIAO_OP_LATENT_ATTENTION);
   const Kernel kernel = op.select(BenchIsa());
