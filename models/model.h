@@ -64,7 +64,7 @@ class Model {
   virtual ~Model() = default;
   const ModelInfo& info() const { return info_; }
   virtual program::Quantisation quantisation() const = 0;
-  // The row kinds that each layer keeps for each token.
+  // The row kinds that each layer keeps for each token, in `dtype`; kF8E4M3 is what program::Numerics says.
   virtual std::vector<program::LayerCache> Cache(DType dtype) const = 0;
   // Emits the forward pass of one step. Outputs: "logits" f32 [logit_rows, V], "argmax" i32 [logit_rows].
   // Values that taps find by name: "layers.N.input" (the residual stream before layer N), "layers.N.moe.ids",

@@ -93,8 +93,8 @@ struct Stored {
   static HWY_INLINE int64_t Row(int64_t c) { return c; }
 };
 
-// kLanes rows of n elements each, times `factor`, become [wide][kLanes] in an order of channels; a row that is
-// null, and channels past n, become zeros.
+// kLanes rows of n elements each, times `factor`, become [wide][kLanes] in an order of channels; a row that
+// is null, and channels past n, become zeros.
 template <class Order, typename T>
 HWY_INLINE void TransposeRows(const T* const* rows, int64_t n, int64_t wide, float factor, float* to) {
   const DF d;
@@ -243,8 +243,8 @@ struct Keys {
   int64_t latent, wide, rope, channels;  // wide: latent, padded; channels: all, padded
   float* widened;                        // [2][kM][kPair]
 
-  // [kM][kPair] of the panel from channel c on, for tokens from `first` on. What `turn` 0 gave holds until the
-  // next turn 0, and that of turn 1 likewise.
+  // [kM][kPair] of the panel from channel c on, for tokens from `first` on. What `turn` 0 gave holds until
+  // the next turn 0, and that of turn 1 likewise.
   template <int kM>
   HWY_INLINE const float* Panel(int64_t first, int64_t c, int64_t turn) const {
     float* to = widened + turn * kM * kPair;
@@ -258,7 +258,7 @@ struct Keys {
 };
 
 // out[j][q] = sum over c of key[j][c] * query[c][q] for kM tokens from `first` on and kN vectors of queries,
-// which lie `channels` rows apart. While one panel of kPair channels is multiplied, the next one is made ready.
+// which lie `channels` rows apart. While one panel of kPair channels is multiplied, the next is made ready.
 template <int kM, int kN, class Keys, class Ahead>
 HWY_INLINE void ScoreTile(const Keys& keys, int64_t first, const float* HWY_RESTRICT query,
                           float* HWY_RESTRICT out, int64_t out_stride, Ahead& ahead) {

@@ -1,8 +1,8 @@
 // latent_attention: absorbed multi-head latent attention over the paged cache.
 //
 // All heads share a token's latent row, and the latent is the value too: a tile of the cache is widened to
-// f32 once for a block of queries (latent_attention_plan.h; E4M3 latents: latent_attention_f8_block-inl.h), and
-// two small matrix products (latent_attention-inl.h) do the rest.
+// f32 once for a block of queries (latent_attention_plan.h; E4M3 latents: latent_attention_f8_block-inl.h),
+// and two small matrix products (latent_attention-inl.h) do the rest.
 //
 // The order of sums. A query's context is cut at absolute positions into tiles of kTile tokens. A tile alone
 // gives its largest score, the sum of exponentials and the weighted sum of latents, each relative to the

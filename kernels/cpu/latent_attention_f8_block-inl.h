@@ -2,8 +2,8 @@
 // target. A tile's rows become f32 numbers once for a block of queries, latents as the product of element and
 // scale, and both products of the tile read those: panels of kPair channels, [token][kPair].
 //
-// The order of channels is that in which decoding 4 * kLanes elements gives them: the even and the odd ones of
-// the lower 8 in each 16, then those of the upper. Queries are brought into it and outputs out of it; rope
+// The order of channels is that in which decoding 4 * kLanes elements gives them: the even and the odd ones
+// of the lower 8 in each 16, then those of the upper. Queries are brought into it and outputs out of it; rope
 // keys, which are bf16, keep theirs.
 
 #if defined(QIAO_KERNELS_CPU_LATENT_ATTENTION_F8_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)

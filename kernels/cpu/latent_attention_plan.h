@@ -29,8 +29,8 @@ inline constexpr int64_t kDecodeWidth = 64;  // an E4M3 latent's to a multiple o
 inline constexpr int64_t kOdd = 16;          // a line of floats, which keeps strides off the powers of two
 
 // Sizes in floats. A worker's room holds the block's queries, transposed; some of a tile's keys, widened, or
-// with E4M3 latents all of them; its weights, transposed; the block's sums; and numbers that each query has one
-// of.
+// with E4M3 latents all of them; its weights, transposed; the block's sums; and numbers that each query has
+// one of.
 struct Layout {
   bool decoded;
   int64_t latent, rope, wide, channels;  // channels: latent and rope key, each padded

@@ -1,5 +1,5 @@
-// Rows of numbers as E4M3 with a scale for each block, as the scalar kernel makes them, bit for bit: of quantise
-// and kv_write. Once per target.
+// Rows of numbers as E4M3 with a scale for each block, as the scalar kernel makes them, bit for bit: of
+// quantise and kv_write. Once per target.
 
 #if defined(QIAO_KERNELS_CPU_QUANTISE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef QIAO_KERNELS_CPU_QUANTISE_INL_H_

@@ -1,6 +1,6 @@
 // kv_write: row t of each kind goes to row slot[t] of its pool, slot = page * page_tokens + row within the
-// page. Slot -1 and dead rows write nothing. Rows are converted where the pool's dtype is another. A pool with
-// scales gets, for each block of a row's channels,
+// page. Slot -1 and dead rows write nothing. Rows are converted where the pool's dtype is another. A pool
+// with scales gets, for each block of a row's channels,
 //
 //   scale = max(max |x|, floor) / 448,  q = e4m3(x / scale)
 //

@@ -31,6 +31,15 @@ absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name) {
   return InvalidArgument("numerics \"%s\" is not known; there are bf16, f32, w8a8 and w8a8-f32", name);
 }
 
+absl::StatusOr<program::Numerics> WithKvDtype(program::Numerics numerics, std::string_view name) {
+  if (name == "auto") return numerics;
+  if (name == "bf16" || name == "fp8") {
+    numerics.cache = name == "fp8" ? DType::kF8E4M3 : DType::kBF16;
+    return numerics;
+  }
+  return InvalidArgument("kv_dtype \"%s\" is not known; there are auto, bf16 and fp8", name);
+}
+
 absl::StatusOr<LoadMode> ParseLoadMode(std::string_view name) {
   if (name == "auto") return LoadMode::kAuto;
   if (name == "map") return LoadMode::kMap;
@@ -121,11 +130,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
   const int64_t pages_each = CeilDiv(runner->context_, o.page_tokens);
   programs.cache.pages = pages_each * o.sequences;
   if (o.cache_tokens > 0) programs.cache.pages = CeilDiv(o.cache_tokens, o.page_tokens);
-  for (const program::LayerCache& layer : programs.cache.layers) {
-    for (const program::RowKind& kind : layer.kinds) {
-      runner->cache_bytes_per_token_ += static_cast<uint64_t>(kind.width) * SizeOf(kind.dtype);
-    }
-  }
+  runner->cache_bytes_per_token_ = program::BytesPerToken(programs.cache.layers);
 
   // Rows double from one to a chunk by steps of eight: few programs, and a step is never far below its
   // bucket.
@@ -139,9 +144,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
     bucket.rows = static_cast<int32_t>(rows);
     bucket.seqs = static_cast<int32_t>(std::min<int64_t>(rows, o.sequences));
     bucket.logit_rows =
-        o.all_logits
-            ? bucket.rows
-            : static_cast<int32_t>(std::min<int64_t>(rows, int64_t{bucket.seqs} * o.logits_each));
+        o.all_logits ? bucket.rows
+                     : static_cast<int32_t>(std::min<int64_t>(rows, int64_t{bucket.seqs} * o.logits_each));
     bucket.table_width = static_cast<int32_t>(pages_each);
     programs.buckets.push_back(bucket);
     if (rows == chunk) break;

@@ -81,8 +81,8 @@ Case Make(uint64_t seed, DType act, DType pool, int32_t live, int64_t bucket, st
   return b.Finish();
 }
 
-// A latent with scales and a rope key, in pools of one dtype each. Latents of all sizes: some blocks are below
-// the floor, one is zero, one holds a NaN, and one holds all that E4M3 rounds to even.
+// A latent with scales and a rope key, in pools of one dtype each. Latents of all sizes: some blocks are
+// below the floor, one is zero, one holds a NaN, and one holds all that E4M3 rounds to even.
 Case MakeScaled(uint64_t seed, DType act, DType rope_dtype, int32_t live, int64_t bucket, int64_t latent,
                 int64_t rope, int64_t page_tokens, int32_t block) {
   qiao_kv_write_params p{};

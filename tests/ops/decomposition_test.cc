@@ -178,8 +178,8 @@ TEST(Decomposition, MoeMlp) {
   });
 }
 
-// Row `row` of a pool in E4M3 is `want`: each block's scale is its largest number's 448th, and its numbers are
-// off by at most half the distance of the largest ones that E4M3 has, 32.
+// Row `row` of a pool in E4M3 is `want`: each block's scale is its largest number's 448th, and its numbers
+// are off by at most half the distance of the largest ones that E4M3 has, 32.
 void ExpectQuantised(const Numbers& want, int32_t block, size_t row, const std::vector<std::byte>& codes,
                      const Numbers& scales) {
   const size_t width = want.size(), per_block = static_cast<size_t>(block);

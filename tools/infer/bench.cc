@@ -40,11 +40,7 @@ BenchRoom RoomOf(const BenchArgs& args, const engine::ModelFolder& folder) {
   room.context = args.device.context > 0 ? args.device.context : folder.model->info().context;
   room.page_tokens = std::max(room.page_tokens, args.device.page_tokens);
   const program::Numerics numerics = ToRunnerOptions(args.device).numerics;
-  for (const program::LayerCache& layer : folder.model->Cache(numerics.cache)) {
-    for (const program::RowKind& kind : layer.kinds) {
-      room.cache_bytes_per_token += static_cast<uint64_t>(kind.width) * SizeOf(kind.dtype);
-    }
-  }
+  room.cache_bytes_per_token = program::BytesPerToken(folder.model->Cache(numerics.cache));
   uint64_t left = args.device.memory_budget;
   if (left == 0) {
     const MachineFacts machine = SurveyMachine();
@@ -148,6 +144,7 @@ absl::Status Bench(const BenchArgs& args) {
   report.weight_format = info.weight_format;
   report.backend = args.device.backend;
   report.numerics = args.device.numerics;
+  report.kv_dtype = Name(ToRunnerOptions(args.device).numerics.cache);
   report.device = device.properties().name;
   report.machine = Machine();
   report.date = Now();

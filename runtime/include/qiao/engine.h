@@ -96,6 +96,7 @@ struct EngineOptions {
       false;  // operations that the backend lacks run on the host; otherwise loading fails and lists them
   std::string fallback = "cpu";
   std::string numerics = "bf16";  // or "f32", "w8a8", "w8a8-f32"
+  std::string kv_dtype = "auto";  // the cache: as the numerics have it, or "bf16", "fp8" (latents in E4M3)
   int threads = 0;                // of host backends; 0: all CPUs this process may use
   // The plugin's own options; an unknown key is an error that lists the known ones.
   std::map<std::string, std::string> backend_options;
