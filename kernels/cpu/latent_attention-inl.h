@@ -84,9 +84,18 @@ HWY_INLINE void LoadStoredUpTo(const T* p, int64_t n, VF& a, VF& b) {
   LoadStored(padded, a, b);
 }
 
-// kLanes rows of n elements each, times `factor`, become [wide][kLanes]; a row that is null, and channels
-// past n, become zeros.
-template <typename T>
+// How keys are ordered that are read as they are stored: in stored order.
+struct Stored {
+  template <typename T>
+  static HWY_INLINE void Load(const T* p, int64_t n, VF& a, VF& b) {
+    LoadStoredUpTo(p, n, a, b);
+  }
+  static HWY_INLINE int64_t Row(int64_t c) { return c; }
+};
+
+// kLanes rows of n elements each, times `factor`, become [wide][kLanes] in an order of channels; a row that
+// is null, and channels past n, become zeros.
+template <class Order, typename T>
 HWY_INLINE void TransposeRows(const T* const* rows, int64_t n, int64_t wide, float factor, float* to) {
   const DF d;
   const VF f = hn::Set(d, factor);
@@ -94,7 +103,7 @@ HWY_INLINE void TransposeRows(const T* const* rows, int64_t n, int64_t wide, flo
     HWY_ALIGN float panel[kLanes * kPair];
     for (int64_t i = 0; i < kLanes; ++i) {
       VF a = hn::Zero(d), b = hn::Zero(d);
-      if (rows[i]) LoadStoredUpTo(rows[i] + std::min(c, n), n - c, a, b);
+      if (rows[i]) Order::Load(rows[i] + std::min(c, n), n - c, a, b);
       Store(hn::Mul(a, f), panel + i * kPair);
       Store(hn::Mul(b, f), panel + i * kPair + kLanes);
     }
@@ -112,11 +121,11 @@ HWY_INLINE void TransposeRows(const T* const* rows, int64_t n, int64_t wide, flo
         const auto low23 = hn::BitCast(d2, hn::InterleaveLower(d4, r2, r3));
         const auto high01 = hn::BitCast(d2, hn::InterleaveUpper(d4, r0, r1));
         const auto high23 = hn::BitCast(d2, hn::InterleaveUpper(d4, r2, r3));
-        float* out = to + (c + i) * kLanes + q;
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, low01, low23)), d4, out);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, low01, low23)), d4, out + kLanes);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, high01, high23)), d4, out + 2 * kLanes);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, high01, high23)), d4, out + 3 * kLanes);
+        const auto out = [&](int64_t k) HWY_ATTR { return to + Order::Row(c + i + k) * kLanes + q; };
+        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, low01, low23)), d4, out(0));
+        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, low01, low23)), d4, out(1));
+        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(d2, high01, high23)), d4, out(2));
+        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(d2, high01, high23)), d4, out(3));
       }
     }
 #endif
@@ -134,9 +143,13 @@ HWY_INLINE void Prefetch(const T* row, int64_t at) {
 // ---- a tile of the cache
 
 // Where its rows lie. Those from `count` on are the last one again, so that loops may run over.
-template <typename T>
+template <typename L, typename R>
 struct TileRows {
-  const T *latent[kTile], *rope[kTile];
+  using Latent = L;
+  using Rope = R;
+  const L* latent[kTile];
+  const R* rope[kTile];
+  const float* scale[kTile];  // with an E4M3 latent only
   int64_t count;
 };
 
@@ -167,14 +180,14 @@ HWY_INLINE void WidenPanel(const T* const* rows, int64_t count, int64_t c, int64
 // line of many rows in turn, which no hardware prefetcher follows. Tile i is in ring[i % kRing].
 inline constexpr int64_t kRing = 4;
 inline constexpr int64_t kChunk = 32;  // tokens between two looks ahead in the weighted sums
-template <typename T>
+template <class Rows>
 class ReadAhead {
  public:
   // So that, with blocks of `queries`, a tile's products get through the next tile's rows.
-  ReadAhead(const TileRows<T>* ring, const attention::Layout& layout, int64_t queries)
+  ReadAhead(const Rows* ring, const attention::Layout& layout, int64_t queries)
       : ring_(ring),
-        latent_(layout.latent * static_cast<int64_t>(sizeof(T))),
-        rope_(layout.rope * static_cast<int64_t>(sizeof(T))) {
+        latent_(layout.latent * static_cast<int64_t>(sizeof(typename Rows::Latent))),
+        rope_(layout.rope * static_cast<int64_t>(sizeof(typename Rows::Rope))) {
     const int64_t scores = layout.channels / kPair * (kTile / kTokens1);
     const int64_t sums = layout.wide / kPair * DivideUp(queries, kRows) * (kTile / kChunk);
     pieces_ = DivideUp(kTile * DivideUp(latent_, kPiece), scores + sums);
@@ -201,17 +214,18 @@ class ReadAhead {
   static constexpr int64_t kPiece = 8 * kLine;
 
   HWY_INLINE void Piece() {
-    const TileRows<T>& tile = ring_[tile_ % kRing];
+    const Rows& tile = ring_[tile_ % kRing];
     Prefetch<kPiece>(tile.latent[row_], at_);
     if ((at_ += kPiece) < latent_) return;
     at_ = 0;
     for (int64_t i = 0; i < rope_; i += kLine) Prefetch<kLine>(tile.rope[row_], i);
+    if (std::is_same_v<typename Rows::Latent, E4m3>) Prefetch<kLine>(tile.scale[row_], 0);
     if (++row_ < tile.count) return;
     row_ = 0;
     ++tile_;
   }
 
-  const TileRows<T>* const ring_;
+  const Rows* const ring_;
   const int64_t latent_, rope_;  // bytes of a row
   int64_t pieces_;
   int64_t now_ = 0, end_ = 0;
@@ -223,32 +237,39 @@ class ReadAhead {
 // A tile's part in the scores: its rows, how wide they are, and room for some of them widened.
 template <typename T>
 struct Keys {
-  const TileRows<T>* rows;
+  using Rows = TileRows<T, T>;
+  using Order = Stored;
+  const Rows* rows;
   int64_t latent, wide, rope, channels;  // wide: latent, padded; channels: all, padded
   float* widened;                        // [2][kM][kPair]
+
+  // [kM][kPair] of the panel from channel c on, for tokens from `first` on. What `turn` 0 gave holds until
+  // the next turn 0, and that of turn 1 likewise.
+  template <int kM>
+  HWY_INLINE const float* Panel(int64_t first, int64_t c, int64_t turn) const {
+    float* to = widened + turn * kM * kPair;
+    if (c < wide) {
+      WidenPanel(rows->latent + first, kM, c, latent, to);
+    } else if (c < channels) {
+      WidenPanel(rows->rope + first, kM, c - wide, rope, to);
+    }
+    return to;
+  }
 };
 
 // out[j][q] = sum over c of key[j][c] * query[c][q] for kM tokens from `first` on and kN vectors of queries,
-// which lie `channels` rows apart. While one panel of kPair channels is multiplied, the next one is widened.
-template <int kM, int kN, typename T>
-HWY_INLINE void ScoreTile(const Keys<T>& keys, int64_t first, const float* HWY_RESTRICT query,
-                          float* HWY_RESTRICT out, int64_t out_stride, ReadAhead<T>& ahead) {
+// which lie `channels` rows apart. While one panel of kPair channels is multiplied, the next is made ready.
+template <int kM, int kN, class Keys, class Ahead>
+HWY_INLINE void ScoreTile(const Keys& keys, int64_t first, const float* HWY_RESTRICT query,
+                          float* HWY_RESTRICT out, int64_t out_stride, Ahead& ahead) {
   const DF d;
-  const auto widen = [&](int64_t c, float* to) HWY_ATTR {
-    if (c < keys.wide) {
-      WidenPanel(keys.rows->latent + first, kM, c, keys.latent, to);
-    } else if (c < keys.channels) {
-      WidenPanel(keys.rows->rope + first, kM, c - keys.wide, keys.rope, to);
-    }
-  };
   VF sum[kM][kN];
   for (int m = 0; m < kM; ++m)
     for (int n = 0; n < kN; ++n) sum[m][n] = hn::Zero(d);
-  float *HWY_RESTRICT key = keys.widened, *HWY_RESTRICT next = key + kM * kPair;
-  widen(0, key);
-  for (int64_t c = 0; c < keys.channels; c += kPair) {
+  const float* HWY_RESTRICT key = keys.template Panel<kM>(first, 0, 0);
+  for (int64_t c = 0, turn = 1; c < keys.channels; c += kPair, turn ^= 1) {
     ahead.Step();
-    widen(c + kPair, next);
+    const float* HWY_RESTRICT next = keys.template Panel<kM>(first, c + kPair, turn);
 #pragma GCC unroll 4
     for (int64_t i = 0; i < kPair; ++i) {
       VF x[kN];
@@ -258,15 +279,15 @@ HWY_INLINE void ScoreTile(const Keys<T>& keys, int64_t first, const float* HWY_R
         for (int n = 0; n < kN; ++n) sum[m][n] = hn::MulAdd(k, x[n], sum[m][n]);
       }
     }
-    std::swap(key, next);
+    key = next;
   }
   for (int m = 0; m < kM; ++m)
     for (int n = 0; n < kN; ++n) Store(sum[m][n], out + m * out_stride + n * kLanes);
 }
 
-template <int kM, int kTail, int kN, typename T>
-HWY_INLINE void ScoreColumn(const Keys<T>& keys, int64_t tokens, const float* query, float* out,
-                            int64_t out_stride, ReadAhead<T>& ahead) {
+template <int kM, int kTail, int kN, class Keys, class Ahead>
+HWY_INLINE void ScoreColumn(const Keys& keys, int64_t tokens, const float* query, float* out,
+                            int64_t out_stride, Ahead& ahead) {
   int64_t j = 0;
   for (; 2 * (tokens - j) > kM; j += kM) {
     ahead.Reach(j + 2 * kM);
@@ -277,9 +298,9 @@ HWY_INLINE void ScoreColumn(const Keys<T>& keys, int64_t tokens, const float* qu
 }
 
 // Scores of `tokens` tokens, and of some after them that mean nothing. `queries` is a multiple of kLanes.
-template <typename T>
-HWY_INLINE void Scores(const Keys<T>& keys, int64_t tokens, const float* query, int64_t queries, float* out,
-                       int64_t out_stride, ReadAhead<T>& ahead) {
+template <class Keys, class Ahead>
+HWY_INLINE void Scores(const Keys& keys, int64_t tokens, const float* query, int64_t queries, float* out,
+                       int64_t out_stride, Ahead& ahead) {
   int64_t q = 0;
   for (; q + 2 * kLanes <= queries; q += 2 * kLanes)
     ScoreColumn<kTokens2, kTail2, 2>(keys, tokens, query + q * keys.channels, out + q, out_stride, ahead);
@@ -328,10 +349,10 @@ HWY_INLINE VF Merge(VF total, VF old, VF part, VF fresh) {
 
 // out[q][c] = sum over j of weight[j][q] * value[j][c] for kM queries and kPair channels; with `old`, merged
 // into what is there. Values are `widened`, [token][kPair], or, kWiden, come from `rows` and are left there.
-template <int kM, bool kWiden, typename T>
+template <int kM, bool kWiden, typename T, class Ahead>
 HWY_INLINE void SumTile(const float* HWY_RESTRICT weight, int64_t weight_stride, const T* const* rows,
                         int64_t c, float* HWY_RESTRICT widened, int64_t tokens, float* HWY_RESTRICT out,
-                        int64_t out_stride, const float* old, const float* fresh, ReadAhead<T>& ahead) {
+                        int64_t out_stride, const float* old, const float* fresh, Ahead& ahead) {
   const DF d;
   VF sum0[kM], sum1[kM];
   for (int m = 0; m < kM; ++m) sum0[m] = sum1[m] = hn::Zero(d);
@@ -372,7 +393,7 @@ HWY_INLINE void SumTile(const float* HWY_RESTRICT weight, int64_t weight_stride,
 template <typename T>
 HWY_INLINE void Sums(const Keys<T>& keys, int64_t tokens, const float* weight, int64_t weight_stride,
                      int64_t queries, float* out, int64_t out_stride, const float* old, const float* fresh,
-                     ReadAhead<T>& ahead) {
+                     ReadAhead<TileRows<T, T>>& ahead) {
   const T* const* rows = keys.rows->latent;
   for (int64_t c = 0; c < keys.wide; c += kPair) {
     int64_t q = 0;

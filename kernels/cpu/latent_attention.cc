@@ -1,8 +1,8 @@
 // latent_attention: absorbed multi-head latent attention over the paged cache.
 //
 // All heads share a token's latent row, and the latent is the value too: a tile of the cache is widened to
-// f32 once for a block of queries (latent_attention_plan.h), and two small matrix products
-// (latent_attention-inl.h) do the rest.
+// f32 once for a block of queries (latent_attention_plan.h; E4M3 latents: latent_attention_f8_block-inl.h),
+// and two small matrix products (latent_attention-inl.h) do the rest.
 //
 // The order of sums. A query's context is cut at absolute positions into tiles of kTile tokens. A tile alone
 // gives its largest score, the sum of exponentials and the weighted sum of latents, each relative to the
@@ -23,6 +23,7 @@
 #include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/elements.h"
 #include "kernels/cpu/latent_attention-inl.h"
+#include "kernels/cpu/latent_attention_f8_block-inl.h"
 #include "kernels/cpu/latent_attention_plan.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/simd-inl.h"
@@ -33,12 +34,20 @@ namespace HWY_NAMESPACE {
 namespace attention_loops {
 
 using namespace attention;
+using attention::Blocks;  // not that of the weights' packing
 
-template <typename T>
+// T: queries and outputs; Keys: of the cache.
+template <typename T, class Keys>
 class Attention {
+  using Rows = typename Keys::Rows;
+  using Latent = typename Rows::Latent;
+  using Rope = typename Rows::Rope;
+  static constexpr bool kDecoded = std::is_same_v<Keys, DecodedKeys>;
+
  public:
   Attention(const KernelCall& call, ThreadPool& pool)
       : call_(call),
+        o_(Output(call.tensor)),
         pool_(pool),
         layout_(call.tensor),
         work_(static_cast<float*>(call.workspace)),
@@ -178,7 +187,12 @@ class Attention {
   void Finish(const float* total, float sum, int64_t row) const {
     const DF d;
     const VF factor = hn::Div(hn::Set(d, 1.0f), hn::Set(d, sum)), zero = hn::Zero(d);
-    T* to = call_.data<T>(kO) + RowOffset(call_.tensor[kO], row);
+    T* to = call_.data<T>(o_) + RowOffset(call_.tensor[o_], row);
+    if constexpr (kDecoded) {
+      return StoreDecodedRow(
+          layout_.latent, [&](int64_t c) HWY_ATTR { return hn::Mul(hn::Add(Load(total + c), zero), factor); },
+          to);
+    }
     for (int64_t c = 0; c < layout_.latent; c += kPair) {
       const VF a = hn::Mul(hn::Add(Load(total + c), zero), factor);
       const VF b = hn::Mul(hn::Add(Load(total + c + kLanes), zero), factor);
@@ -195,8 +209,8 @@ class Attention {
   // One worker's run of tiles. With `partial`, tile i of the run leaves its results there, unless it is the
   // only one of its block; without, blocks are whole.
   void Walk(Cursor at, int64_t tiles, const Room& room, float* partial, int64_t partial_stride) const {
-    TileRows<T> ring[kRing];
-    ReadAhead<T> ahead(ring, layout_, at.blocks.Get().count);
+    Rows ring[kRing];
+    ReadAhead<Rows> ahead(ring, layout_, at.blocks.Get().count);
     Cursor next = at;
     int64_t found = 0, tokens = 0;  // tiles whose rows are in the ring, and tokens of those behind tile i
     for (int64_t i = 0; i < tiles; ++i) {
@@ -221,17 +235,25 @@ class Attention {
     }
   }
 
-  void Find(const Cursor& at, TileRows<T>& rows) const {
+  void Find(const Cursor& at, Rows& rows) const {
     const qiao_tensor &lt = call_.tensor[kLatentPool], &rt = call_.tensor[kRopePool];
+    const qiao_tensor& st = call_.tensor[kLatentScale];
     const Block block = at.blocks.Get();
     const int32_t* table = call_.data<const int32_t>(kTable) + block.seq * call_.tensor[kTable].stride[0];
     const int64_t first = at.tile * kTile, page_tokens = lt.dim[1];
     const int64_t tokens = std::min(kTile, block.context - first);
     for (int64_t j = 0; j < tokens;) {
       const int64_t page = table[(first + j) / page_tokens], in_page = (first + j) % page_tokens;
-      const T* latent = call_.data<const T>(kLatentPool) + page * lt.stride[0] + in_page * lt.stride[1];
-      const T* rope = call_.data<const T>(kRopePool) + page * rt.stride[0] + in_page * rt.stride[1];
-      for (const int64_t end = std::min(tokens, j + page_tokens - in_page); j < end; ++j) {
+      const Latent* latent =
+          call_.data<const Latent>(kLatentPool) + page * lt.stride[0] + in_page * lt.stride[1];
+      const Rope* rope = call_.data<const Rope>(kRopePool) + page * rt.stride[0] + in_page * rt.stride[1];
+      const int64_t end = std::min(tokens, j + page_tokens - in_page);
+      if constexpr (kDecoded) {
+        const float* scale =
+            call_.data<const float>(kLatentScale) + page * st.stride[0] + in_page * st.stride[1];
+        for (int64_t i = j; i < end; ++i, scale += st.stride[1]) rows.scale[i] = scale;
+      }
+      for (; j < end; ++j) {
         rows.latent[j] = latent;
         rows.rope[j] = rope;
         latent += lt.stride[1];
@@ -264,19 +286,20 @@ class Attention {
         rope[i] = call_.data<const T>(kQRope) + RowOffset(rt, row);
       }
       float* to = room.query + q * l.channels;
-      TransposeRows(latent, l.latent, l.wide, scale, to);
-      TransposeRows(rope, l.rope, l.channels - l.wide, scale, to + l.wide * kLanes);
+      using RopeOrder = std::conditional_t<kDecoded, Natural, Stored>;
+      TransposeRows<typename Keys::Order>(latent, l.latent, l.wide, scale, to);
+      TransposeRows<RopeOrder>(rope, l.rope, l.channels - l.wide, scale, to + l.wide * kLanes);
     }
   }
 
   // Tile number `tile` of the block: merged into room.total, or its own result as rows of `out`.
-  void RunTile(const Blocks& blocks, const Block& block, int64_t tile, const TileRows<T>& rows,
-               const Room& room, bool merge, float* out, ReadAhead<T>& ahead) const {
+  void RunTile(const Blocks& blocks, const Block& block, int64_t tile, const Rows& rows, const Room& room,
+               bool merge, float* out, ReadAhead<Rows>& ahead) const {
     const DF d;
     const Layout& l = layout_;
     const int64_t first = tile * kTile, tokens = std::min(kTile, block.context - first);
     const int64_t queries = RoundUp(block.count, kLanes);
-    const Keys<T> keys{&rows, l.latent, l.wide, l.rope, l.channels, room.key};
+    const Keys keys = KeysOf(rows, tokens, room, ahead);
     Scores(keys, tokens, room.query, queries, room.weight, l.queries, ahead);
 
     const bool masked = blocks.Seen(block, 0) < first + tokens;
@@ -309,7 +332,19 @@ class Attention {
          merge && tile > 0 ? room.old : nullptr, room.fresh, ahead);
   }
 
+  Keys KeysOf(const Rows& rows, int64_t tokens, const Room& room, ReadAhead<Rows>& ahead) const {
+    const Layout& l = layout_;
+    if constexpr (kDecoded) {
+      const DecodedKeys keys{l.wide, l.channels, room.key};
+      DecodeTile(rows, tokens, l, call_.tensor[kLatentPool].block[1], keys, ahead);
+      return keys;
+    } else {
+      return Keys{&rows, l.latent, l.wide, l.rope, l.channels, room.key};
+    }
+  }
+
   const KernelCall& call_;
+  const int o_;
   ThreadPool& pool_;
   const Layout layout_;
   float* const work_;
@@ -321,10 +356,12 @@ class Attention {
 }  // namespace attention_loops
 
 void LatentAttention(const KernelCall& call, ThreadPool& pool) {
-  if (call.tensor[attention::kQLatent].dtype == QIAO_BF16) {
-    attention_loops::Attention<Bf16>(call, pool).Run();
+  using namespace attention_loops;
+  const bool narrow = call.tensor[attention::kQLatent].dtype == QIAO_BF16;
+  if (attention::HasScales(call.tensor)) {
+    narrow ? Attention<Bf16, DecodedKeys>(call, pool).Run() : Attention<float, DecodedKeys>(call, pool).Run();
   } else {
-    attention_loops::Attention<float>(call, pool).Run();
+    narrow ? Attention<Bf16, Keys<Bf16>>(call, pool).Run() : Attention<float, Keys<float>>(call, pool).Run();
   }
 }
 

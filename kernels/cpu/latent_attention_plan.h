@@ -15,18 +15,24 @@
 
 namespace qiao::kernels::cpu::attention {
 
-enum { kQLatent, kQRope, kLatentPool, kRopePool, kQStart, kKvLen, kTable, kSchedule, kO };
+enum { kQLatent, kQRope, kLatentPool, kRopePool, kQStart, kKvLen, kTable, kSchedule, kLatentScale };
+// The output comes behind the scales, where the latent has any.
+inline bool HasScales(const qiao_tensor* tensor) { return tensor[kLatentPool].dtype == QIAO_F8E4M3; }
+inline int Output(const qiao_tensor* tensor) { return HasScales(tensor) ? kLatentScale + 1 : kLatentScale; }
 
-inline constexpr int64_t kTile = 128;       // tokens; part of the arithmetic
-inline constexpr int64_t kBlock = 64;       // the most queries of a block
-inline constexpr int64_t kLeastBlock = 16;  // blocks are not cut below this for the sake of more items
-inline constexpr int64_t kPartials = 512;   // queries whose result over one tile a worker may leave behind
-inline constexpr int64_t kWidth = 32;       // channels are padded to a multiple of two of the widest vectors
-inline constexpr int64_t kOdd = 16;         // a line of floats, which keeps strides off the powers of two
+inline constexpr int64_t kTile = 128;        // tokens; part of the arithmetic
+inline constexpr int64_t kBlock = 64;        // the most queries of a block
+inline constexpr int64_t kLeastBlock = 16;   // blocks are not cut below this for the sake of more items
+inline constexpr int64_t kPartials = 512;    // queries whose result over one tile a worker may leave behind
+inline constexpr int64_t kWidth = 32;        // channels are padded to a multiple of two of the widest vectors
+inline constexpr int64_t kDecodeWidth = 64;  // an E4M3 latent's to a multiple of four, which share a scale
+inline constexpr int64_t kOdd = 16;          // a line of floats, which keeps strides off the powers of two
 
-// Sizes in floats. A worker's room holds the block's queries, transposed; a tile's keys, widened; its
-// weights, transposed; the block's sums; and numbers that each query has one of.
+// Sizes in floats. A worker's room holds the block's queries, transposed; some of a tile's keys, widened, or
+// with E4M3 latents all of them; its weights, transposed; the block's sums; and numbers that each query has
+// one of.
 struct Layout {
+  bool decoded;
   int64_t latent, rope, wide, channels;  // channels: latent and rope key, each padded
   int64_t out_stride;
   int64_t queries;  // of the largest block
@@ -34,15 +40,17 @@ struct Layout {
   static constexpr int64_t kNumbers = 4;  // a query's: largest score, sum of weights, and two factors
 
   explicit Layout(const qiao_tensor* tensor)
-      : latent(tensor[kLatentPool].dim[2]),
+      : decoded(HasScales(tensor)),
+        latent(tensor[kLatentPool].dim[2]),
         rope(tensor[kRopePool].dim[2]),
-        wide(RoundUp(latent, kWidth)),
+        wide(RoundUp(latent, decoded ? kDecodeWidth : kWidth)),
         channels(wide + RoundUp(rope, kWidth)),
         out_stride(wide + kOdd),
         queries(std::min(kBlock, RoundUp(tensor[kQLatent].dim[0] * tensor[kQLatent].dim[1], kLeastBlock))) {}
 
   int64_t Queries() const { return queries * channels; }
-  int64_t Keys() const { return kTile * kWidth; }
+  // Panels of decoded keys are of two channels at least and lie kOdd further apart than they are large.
+  int64_t Keys() const { return decoded ? channels * (kTile + kOdd / 2) : kTile * kWidth; }
   int64_t Weights() const { return kTile * queries; }
   int64_t Sums() const { return queries * out_stride; }
   int64_t Worker() const { return Queries() + Keys() + Weights() + Sums() + kNumbers * queries; }

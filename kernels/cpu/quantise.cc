@@ -14,32 +14,12 @@
 #include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/elements.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/cpu/quantise-inl.h"
 #include "kernels/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace qiao::kernels::cpu {
 namespace HWY_NAMESPACE {
-
-// To E4M3, to nearest, ties to even, saturating at 448; NaN becomes the NaN of its sign. Normal numbers are
-// rounded as integers at bit 20; below 2^-6, adding 2^14 makes the f32 adder round to multiples of 2^-9.
-HWY_INLINE void StoreE4m3(VF v, E4m3* to, int64_t n) {
-  const DF d;
-  const DI di;
-  const VF magnitude = hn::Min(hn::Abs(v), hn::Set(d, 448.0f));
-  const auto bits = hn::BitCast(di, magnitude);
-  const auto odd = hn::And(hn::ShiftRight<20>(bits), hn::Set(di, 1));
-  const auto rounded = hn::ShiftRight<20>(hn::Add(bits, hn::Add(odd, hn::Set(di, 0x7ffff))));
-  const auto normal = hn::Sub(rounded, hn::Set(di, (127 - 7) << 3));
-  const VF magic = hn::Set(d, 16384.0f);
-  const auto subnormal = hn::Sub(hn::BitCast(di, hn::Add(magnitude, magic)), hn::BitCast(di, magic));
-  const auto small = hn::RebindMask(di, hn::Lt(magnitude, hn::Set(d, 0.015625f)));
-  const auto nan = hn::RebindMask(di, hn::IsNaN(v));
-  auto code = hn::IfThenElse(nan, hn::Set(di, 0x7f), hn::IfThenElse(small, subnormal, normal));
-  code = hn::Or(code, hn::And(hn::ShiftRight<24>(hn::BitCast(di, v)), hn::Set(di, 0x80)));
-  HWY_ALIGN int32_t codes[kLanes];
-  hn::Store(code, di, codes);
-  for (int64_t i = 0; i < std::min(n, kLanes); ++i) to[i].bits = static_cast<uint8_t>(codes[i]);
-}
 
 enum { kX, kEnds, kQ, kScale };
 
@@ -99,23 +79,9 @@ void QuantiseRows(const KernelCall& call, ThreadPool& pool) {
   const int64_t width = LastDim(xt);
   if (qt.dtype == QIAO_I8) return QuantiseToI8<T>(call, pool);
   pool.ParallelFor(RowsOf(call), Grain(8 * width), [&](int64_t begin, int64_t end, int) HWY_ATTR {
-    const DF d;
     for (int64_t row = begin; row < end; ++row) {
-      const T* x = call.data<const T>(kX) + RowOffset(xt, row);
-      E4m3* q = call.data<E4m3>(kQ) + RowOffset(qt, row);
-      float* scales = call.data<float>(kScale) + RowOffset(st, row);
-      for (int64_t b0 = 0; b0 < width; b0 += p.block) {
-        const int64_t b1 = std::min<int64_t>(width, b0 + p.block);
-        VF largest = hn::Set(d, p.floor);
-        for (int64_t c = b0; c < b1; c += kLanes) {
-          const VF v = hn::Abs(LoadUpTo(x + c, b1 - c));
-          largest = hn::IfThenElse(hn::Lt(largest, v), v, largest);  // a NaN is passed over
-        }
-        const float scale = Max(largest) / 448.0f;
-        scales[b0 / p.block] = scale;
-        for (int64_t c = b0; c < b1; c += kLanes)
-          StoreE4m3(hn::Div(LoadUpTo(x + c, b1 - c), hn::Set(d, scale)), q + c, b1 - c);
-      }
+      QuantiseRow(call.data<const T>(kX) + RowOffset(xt, row), width, p.block, p.floor,
+                  call.data<E4m3>(kQ) + RowOffset(qt, row), call.data<float>(kScale) + RowOffset(st, row));
     }
   });
 }

@@ -13,6 +13,7 @@
 #include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/elements.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/cpu/quantise-inl.h"
 #include "kernels/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -110,10 +111,37 @@ void WriteKind(const KernelCall& call, ThreadPool& pool, int from, int pool_argu
                    });
 }
 
+// Quantised on the way.
+template <typename X>
+void WriteScaledKind(const KernelCall& call, ThreadPool& pool, int from, int pool_argument,
+                     int scale_argument, int slot_argument) {
+  const qiao_tensor &xt = call.tensor[from], &pt = call.tensor[pool_argument],
+                    &st = call.tensor[scale_argument];
+  const auto* slot = call.data<const int32_t>(slot_argument);
+  const int64_t width = LastDim(xt);
+  pool.ParallelFor(
+      LiveRows(call, slot_argument), Grain(8 * width), [&](int64_t begin, int64_t end, int) HWY_ATTR {
+        for (int64_t t = begin; t < end; ++t) {
+          if (slot[t] < 0) continue;
+          QuantiseRow(call.data<const X>(from) + RowOffset(xt, t), width, pt.block[1], QIAO_KV_SCALE_FLOOR,
+                      call.data<E4m3>(pool_argument) + RowOffset(pt, slot[t]),
+                      call.data<float>(scale_argument) + RowOffset(st, slot[t]));
+        }
+      });
+}
+
 void KvWrite(const KernelCall& call, ThreadPool& pool) {
   const int kinds = call.as<qiao_kv_write_params>().kinds;
+  const uint32_t scaled = call.as<qiao_kv_write_params>().scaled;
+  int scale = 2 * kinds + 1;  // of the next kind with scales
   for (int kind = 0; kind < kinds; ++kind) {
     const int to = kinds + 1 + kind;
+    if (scaled >> kind & 1) {
+      const auto write =
+          call.tensor[kind].dtype == QIAO_BF16 ? WriteScaledKind<Bf16> : WriteScaledKind<float>;
+      write(call, pool, kind, to, scale++, kinds);
+      continue;
+    }
     const bool x16 = call.tensor[kind].dtype == QIAO_BF16, y16 = call.tensor[to].dtype == QIAO_BF16;
     const auto write = x16 ? (y16 ? WriteKind<Bf16, Bf16> : WriteKind<Bf16, float>)
                            : (y16 ? WriteKind<float, Bf16> : WriteKind<float, float>);

@@ -1,10 +1,12 @@
 #include "kernels/cpu/support.h"
 
+#include <bit>
 #include <cstdint>
 
 #include "absl/strings/str_format.h"
 #include "kernels/cpu/blocks.h"
 #include "kernels/cpu/elements.h"
+#include "kernels/cpu/latent_attention_plan.h"
 
 namespace qiao::kernels::cpu {
 namespace {
@@ -276,16 +278,23 @@ bool SupportsRope(const qiao_op_call& call, std::string* why) {
 }
 
 bool SupportsKvWrite(const qiao_op_call& call, std::string* why) {
-  const int32_t kinds = static_cast<const qiao_kv_write_params*>(call.params)->kinds;
+  const auto& p = *static_cast<const qiao_kv_write_params*>(call.params);
+  const int32_t kinds = p.kinds;
   Conditions c(call, why);
   c.Require(kinds >= 1 && kinds <= 4, "kinds must be 1 to 4");
   if (!c.yes()) return false;
   const auto n = static_cast<uint32_t>(kinds);
-  c.Count(2 * n + 1).Array(n, "slot", Bit(QIAO_I32), true);
-  for (uint32_t i = 0; i < n && c.yes(); ++i)
-    c.Act(i, "rows")
-        .Act(n + 1 + i, "the pool")
-        .Require(!c.yes() || c.at(n + 1 + i).rank == 3, "a pool must have rank 3");
+  uint32_t scale = 2 * n + 1;
+  c.Count(scale + static_cast<uint32_t>(std::popcount(p.scaled))).Array(n, "slot", Bit(QIAO_I32), true);
+  for (uint32_t i = 0; i < n && c.yes(); ++i) {
+    c.Act(i, "rows");
+    if (p.scaled >> i & 1) {
+      c.Array(n + 1 + i, "the pool", Bit(QIAO_F8E4M3)).Array(scale++, "its scales", Bit(QIAO_F32));
+    } else {
+      c.Act(n + 1 + i, "the pool");
+    }
+    c.Require(!c.yes() || c.at(n + 1 + i).rank == 3, "a pool must have rank 3");
+  }
   return c.yes();
 }
 
@@ -293,13 +302,21 @@ bool SupportsAttentionSchedule(const qiao_op_call&, std::string*) { return true;
 
 bool SupportsLatentAttention(const qiao_op_call& call, std::string* why) {
   Conditions c(call, why);
-  c.Count(9)
-      .Act(0, "q_latent")
-      .Act(1, "q_rope")
-      .Act(2, "the latent pool")
-      .Act(3, "the rope pool")
-      .Act(8, "o");
-  for (uint32_t i : {1u, 2u, 3u, 8u}) c.Same(0, i, "q_latent and the other activations");
+  const bool scaled = static_cast<const qiao_latent_attention_params*>(call.params)->scaled != 0;
+  const uint32_t o = scaled ? 9 : 8;
+  c.Count(o + 1).Act(0, "q_latent").Act(1, "q_rope").Act(o, "o");
+  for (uint32_t i : {1u, o}) c.Same(0, i, "q_latent and the other activations");
+  if (scaled) {
+    c.Array(2, "the latent pool", Bit(QIAO_F8E4M3))
+        .Array(3, "the rope pool beside an E4M3 latent", Bit(QIAO_BF16))
+        .Array(8, "the latent's scales", Bit(QIAO_F32))
+        .Require(!c.yes() || c.at(2).block[1] % attention::kDecodeWidth == 0,
+                 absl::StrFormat("blocks of the latent must be multiples of %d channels",
+                                 attention::kDecodeWidth));
+  } else {
+    c.Act(2, "the latent pool").Act(3, "the rope pool");
+    for (uint32_t i : {2u, 3u}) c.Same(0, i, "q_latent and the caches");
+  }
   return c.Array(4, "q_start", Bit(QIAO_I32), true)
       .Array(5, "kv_len", Bit(QIAO_I32), true)
       .Array(6, "table", Bit(QIAO_I32))

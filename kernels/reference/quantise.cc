@@ -23,17 +23,6 @@ namespace {
 enum { kX, kEnds, kQ, kScale };
 constexpr float kLargestE4M3 = 448.0f, kLargestI8 = 127.0f;
 
-void QuantiseE4m3(const float* x, int64_t width, const qiao_quantise_params& p, uint8_t* q, float* scales) {
-  for (int64_t begin = 0; begin < width; begin += p.block) {
-    const int64_t end = std::min<int64_t>(width, begin + p.block);
-    float largest = p.floor;
-    for (int64_t c = begin; c < end; ++c) largest = std::max(largest, std::fabs(x[c]));
-    const float scale = largest / kLargestE4M3;
-    scales[begin / p.block] = scale;
-    for (int64_t c = begin; c < end; ++c) q[c] = FloatToF8E4M3(x[c] / scale);
-  }
-}
-
 void QuantiseI8(const float* x, int64_t width, float floor, int8_t* q, float* scale) {
   float largest = floor;
   for (int64_t c = 0; c < width; ++c) {
@@ -47,6 +36,17 @@ void QuantiseI8(const float* x, int64_t width, float floor, int8_t* q, float* sc
   }
 }
 }  // namespace
+
+void QuantiseToE4m3(const float* x, int64_t width, int64_t block, float floor, uint8_t* q, float* scales) {
+  for (int64_t begin = 0; begin < width; begin += block) {
+    const int64_t end = std::min(width, begin + block);
+    float largest = floor;
+    for (int64_t c = begin; c < end; ++c) largest = std::max(largest, std::fabs(x[c]));
+    const float scale = largest / kLargestE4M3;
+    scales[begin / block] = scale;
+    for (int64_t c = begin; c < end; ++c) q[c] = FloatToF8E4M3(x[c] / scale);
+  }
+}
 
 void Quantise(const KernelCall& call) {
   const auto& p = call.as<qiao_quantise_params>();
@@ -62,7 +62,7 @@ void Quantise(const KernelCall& call) {
     if (q.dtype() == QIAO_I8) {
       QuantiseI8(row.data(), width, p.floor, static_cast<int8_t*>(q.at(i)), scale);
     } else {
-      QuantiseE4m3(row.data(), width, p, static_cast<uint8_t*>(q.at(i)), scale);
+      QuantiseToE4m3(row.data(), width, p.block, p.floor, static_cast<uint8_t*>(q.at(i)), scale);
     }
   }
 }

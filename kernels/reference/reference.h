@@ -42,4 +42,7 @@ void Cast(const KernelCall&);
 void Quantise(const KernelCall&);
 void ArgMax(const KernelCall&);
 
+// A row of `width` numbers as E4M3 with a scale for each `block` of them: of quantise and kv_write.
+void QuantiseToE4m3(const float* x, int64_t width, int64_t block, float floor, uint8_t* q, float* scales);
+
 }  // namespace qiao::kernels::reference

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "runtime/base/checked.h"
 #include "runtime/ops/rope_frequencies.h"
 
 namespace qiao::models {
@@ -15,6 +16,9 @@ using program::ValueId;
 
 // transformers fixes the eps of the norms inside MLA, whatever rms_norm_eps says.
 constexpr float kMlaNormEps = 1e-6f;
+
+// Channels of a cached E4M3 latent that share a scale.
+constexpr int32_t kScaleBlock = 128;
 
 absl::StatusOr<ops::RopeFrequencies> Frequencies(const DeepseekConfig& c) {
   const formats::RopeScaling& s = c.rotary.scaling;
@@ -115,11 +119,17 @@ program::Quantisation Deepseek::quantisation() const {
 }
 
 std::vector<program::LayerCache> Deepseek::Cache(DType dtype, bool drafting) const {
-  std::vector<program::LayerCache> layers;
-  for (int64_t l = 0; l < c_.layers + (drafting ? 1 : 0); ++l) {
-    layers.push_back(
-        {absl::StrFormat("layers.%d.cache", l), {{"latent", c_.kv_rank, dtype}, {"rope", c_.rope, dtype}}});
+  std::vector<program::RowKind> kinds = {{"latent", c_.kv_rank, dtype}, {"rope", c_.rope, dtype}};
+  if (dtype == DType::kF8E4M3) {
+    // As many channels as DeepSeek's FP8 code lets share a scale; the last block may be short.
+    kinds[0].block = kScaleBlock;
+    kinds[0].scales = 2;
+    kinds[1].dtype = DType::kBF16;
+    kinds.push_back({"latent_scale", CeilDiv<int64_t>(c_.kv_rank, kScaleBlock), DType::kF32});
   }
+  std::vector<program::LayerCache> layers;
+  for (int64_t l = 0; l < c_.layers + (drafting ? 1 : 0); ++l)
+    layers.push_back({absl::StrFormat("layers.%d.cache", l), kinds});
   return layers;
 }
 

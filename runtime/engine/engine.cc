@@ -107,6 +107,8 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     engine::RunnerOptions runner;
     absl::StatusOr<program::Numerics> numerics = engine::ParseNumerics(options.numerics);
     if (!numerics.ok()) return Public(numerics.status());
+    numerics = engine::WithKvDtype(*numerics, options.kv_dtype);
+    if (!numerics.ok()) return Public(numerics.status());
     runner.numerics = *numerics;
     absl::StatusOr<engine::LoadMode> load = engine::ParseLoadMode(options.load);
     if (!load.ok()) return Public(load.status());

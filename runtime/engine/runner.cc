@@ -31,6 +31,15 @@ absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name) {
   return InvalidArgument("numerics \"%s\" is not known; there are bf16, f32, w8a8 and w8a8-f32", name);
 }
 
+absl::StatusOr<program::Numerics> WithKvDtype(program::Numerics numerics, std::string_view name) {
+  if (name == "auto") return numerics;
+  if (name == "bf16" || name == "fp8") {
+    numerics.cache = name == "fp8" ? DType::kF8E4M3 : DType::kBF16;
+    return numerics;
+  }
+  return InvalidArgument("kv_dtype \"%s\" is not known; there are auto, bf16 and fp8", name);
+}
+
 absl::StatusOr<LoadMode> ParseLoadMode(std::string_view name) {
   if (name == "auto") return LoadMode::kAuto;
   if (name == "map") return LoadMode::kMap;

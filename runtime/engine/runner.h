@@ -30,6 +30,11 @@ namespace qiao::engine {
 // lists them.
 absl::StatusOr<program::Numerics> ParseNumerics(std::string_view name);
 
+// `numerics` with a cache by name. "auto": the one they have; "bf16"; "fp8": MLA's latent in E4M3 with an f32
+// scale for each 128 channels, its rope key in bf16: 656 bytes for a token and layer of DeepSeek-V3 where bf16
+// has 1152. INVALID_ARGUMENT lists them.
+absl::StatusOr<program::Numerics> WithKvDtype(program::Numerics numerics, std::string_view name);
+
 // How the weights get to a device that shares the host's memory; devices with their own always store them.
 enum class LoadMode {
   // kCopy where the weights are at most kCopyShare of what the device has free and everything fits the memory

@@ -189,6 +189,14 @@ CaseBuilder& CaseBuilder::QuantisedRows(absl::Span<const int64_t> dims, int32_t 
   return Values(DType::kF32, scale_dims, scales, live);
 }
 
+CaseBuilder& CaseBuilder::Pool(absl::Span<const int64_t> dims, int32_t block) {
+  Act(DType::kF8E4M3, dims, QIAO_LIVE_ALL, 100);
+  last().tensor.scheme = QIAO_SCHEME_BLOCK;
+  last().tensor.block[0] = 1;
+  last().tensor.block[1] = block;
+  return *this;
+}
+
 CaseBuilder& CaseBuilder::IntegerRows(absl::Span<const int64_t> dims, uint32_t live) {
   // The largest integers too, so that a sum that saturates shows.
   Act(DType::kI8, dims, live, 60);

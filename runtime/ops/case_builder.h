@@ -60,6 +60,9 @@ class CaseBuilder {
   CaseBuilder& Longs(absl::Span<const int64_t> values);
   // E4M3 rows quantised with one scale for each `block` columns: two arguments.
   CaseBuilder& QuantisedRows(absl::Span<const int64_t> dims, int32_t block, uint32_t live = QIAO_LIVE_ROWS);
+  // A cache's pool in E4M3 of which `block` channels of a row share a scale: random codes. The scales are an
+  // argument of their own.
+  CaseBuilder& Pool(absl::Span<const int64_t> dims, int32_t block);
   // INT8 rows with a scale each: two arguments.
   CaseBuilder& IntegerRows(absl::Span<const int64_t> dims, uint32_t live = QIAO_LIVE_ROWS);
   CaseBuilder& Weight(int64_t groups, int64_t rows, int64_t cols, const WeightForm& form = {});

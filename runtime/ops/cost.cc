@@ -44,6 +44,13 @@ double BytesOf(const qiao_tensor& tensor, const LiveCounts& live) {
   return bytes;
 }
 
+double PoolRowBytes(const qiao_tensor& pool) {
+  const auto bytes = pool.dim[2] * static_cast<int64_t>(SizeOf(static_cast<DType>(pool.dtype)));
+  const int64_t scales =
+      pool.scheme == QIAO_SCHEME_BLOCK ? CeilDiv<int64_t>(pool.dim[2], std::max(pool.block[1], 1)) : 0;
+  return static_cast<double>(bytes + scales * static_cast<int64_t>(sizeof(float)));
+}
+
 Cost StreamingCost(const qiao_op_call& call, const LiveCounts& live, int counted, double flops_per_element) {
   Cost cost;
   for (uint32_t i = 0; i < call.argument_count; ++i) cost.bytes += BytesOf(call.argument[i], live);

@@ -14,31 +14,34 @@
 namespace qiao::ops {
 namespace {
 
-enum { kQLatent, kQRope, kLatentPool, kRopePool, kQStart, kKvLen, kTable, kSchedule, kO };
+enum { kQLatent, kQRope, kLatentPool, kRopePool, kQStart, kKvLen, kTable, kSchedule, kScaleOrO };
 
-std::vector<ArgSpec> Args(const qiao_latent_attention_params&) {
-  return {{.name = "q_latent", .strided = true},
-          {.name = "q_rope", .strided = true},
-          {.name = "latent_pool", .strided = true},
-          {.name = "rope_pool", .strided = true},
-          {.name = "q_start"},
-          {.name = "kv_len"},
-          {.name = "table"},
-          {.name = "schedule", .optional = true, .opaque = true},
-          {.name = "o", .kind = ArgSpec::kOut, .strided = true}};
+std::vector<ArgSpec> Args(const qiao_latent_attention_params& p) {
+  std::vector<ArgSpec> args = {{.name = "q_latent", .strided = true},
+                               {.name = "q_rope", .strided = true},
+                               {.name = "latent_pool", .strided = true},
+                               {.name = "rope_pool", .strided = true},
+                               {.name = "q_start"},
+                               {.name = "kv_len"},
+                               {.name = "table"},
+                               {.name = "schedule", .optional = true, .opaque = true}};
+  if (p.scaled) args.push_back({.name = "latent_scale", .strided = true});
+  args.push_back({.name = "o", .kind = ArgSpec::kOut, .strided = true});
+  return args;
 }
 
 void Check(const qiao_latent_attention_params& p, Rules& r) {
   r.Act(kQLatent, {"T", "h", "L"});
   r.Act(kQRope, {"T", "h", "R"});
-  r.Arg(kLatentPool, {DType::kF32, DType::kBF16}, {"pages", "page_tokens", "L"});
-  r.Arg(kRopePool, {DType::kF32, DType::kBF16}, {"pages", "page_tokens", "R"});
+  CheckPool(r, kLatentPool, p.scaled ? kScaleOrO : -1, "L");
+  CheckPool(r, kRopePool, -1, "R");
+  r.Require(p.scaled == 0 || p.scaled == 1, "scaled must be 0 or 1");
   r.Require(r["page_tokens"] >= 1, "a page must hold at least one token");
   r.Arg(kKvLen, {DType::kI32}, {"S"});
   r.Arg(kQStart, {DType::kI32}, {r["S"] + 1});
   r.Arg(kTable, {DType::kI32}, {"S", "P"});
   r.Arg(kSchedule, {DType::kU8}, {"bytes"});
-  r.Output(kO, r.act(), {"T", "h", "L"}, r.live(kQLatent));
+  r.Output(kScaleOrO + p.scaled, r.act(), {"T", "h", "L"}, r.live(kQLatent));
   r.Require(p.scale > 0, "scale must be positive");
 }
 
@@ -47,20 +50,25 @@ Cost CostOf(const qiao_op_call& call, const LiveCounts& live) {
   const qiao_tensor& q = call.argument[kQLatent];
   const double heads = static_cast<double>(q.dim[1]), latent = static_cast<double>(q.dim[2]);
   const double rope = static_cast<double>(call.argument[kQRope].dim[2]);
-  const double element = static_cast<double>(SizeOf(static_cast<DType>(call.argument[kLatentPool].dtype)));
   Cost cost;
   cost.flops = 2 * heads * (2 * latent + rope) * static_cast<double>(live.context);
-  cost.bytes = static_cast<double>(live.cached) * (latent + rope) * element;
-  for (int i : {kQLatent, kQRope, kO}) cost.bytes += BytesOf(call.argument[i], live);
+  cost.bytes = static_cast<double>(live.cached) *
+               (PoolRowBytes(call.argument[kLatentPool]) + PoolRowBytes(call.argument[kRopePool]));
+  const int o = kScaleOrO + static_cast<const qiao_latent_attention_params*>(call.params)->scaled;
+  for (int i : {int{kQLatent}, int{kQRope}, o}) cost.bytes += BytesOf(call.argument[i], live);
   return cost;
 }
 
 using Sequences = std::vector<std::pair<int32_t, int32_t>>;  // new rows, length with them
 
+// A `pool` of f8_e4m3 has scales for each 128 channels, and a rope pool in bf16.
 Case Make(uint64_t seed, std::string_view what, DType act, DType pool, const Sequences& sequences,
           int64_t row_bucket, int32_t seq_bucket, int64_t heads, int64_t latent, int64_t rope,
           int64_t page_tokens, double sigma = 1) {
+  const bool scaled = pool == DType::kF8E4M3;
+  constexpr int32_t kBlock = 128;
   qiao_latent_attention_params p{};
+  p.scaled = scaled;
   p.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(latent + rope)));
   CaseBuilder b(LatentAttentionSpec(),
                 absl::StrFormat("%s,T/%d,S/%d,h=%d,L=%d,R=%d,page=%d,%s,%s cache", what, row_bucket,
@@ -84,6 +92,8 @@ Case Make(uint64_t seed, std::string_view what, DType act, DType pool, const Seq
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
   std::vector<float> latents(static_cast<size_t>(pages * page_tokens * latent), kNaN);
   std::vector<float> ropes(static_cast<size_t>(pages * page_tokens * rope), kNaN);
+  const int64_t blocks = CeilDiv<int64_t>(latent, kBlock);
+  std::vector<float> scales(static_cast<size_t>(pages * page_tokens * blocks), kNaN);
   size_t next = 0;
   for (size_t s = 0; s < sequences.size(); ++s) {
     for (int64_t j = 0; j < sequences[s].second; ++j) {
@@ -91,23 +101,39 @@ Case Make(uint64_t seed, std::string_view what, DType act, DType pool, const Seq
       if (j % page_tokens == 0) page = order[next++];
       const int64_t row = page * page_tokens + j % page_tokens;
       for (int64_t c = 0; c < latent; ++c) {
-        latents[static_cast<size_t>(row * latent + c)] = static_cast<float>(b.random().Normal());
+        double value = b.random().Normal();
+        if (scaled) {  // the whole range of E4M3: subnormals and zeros too
+          value *= 100;
+          if ((row + c) % 13 == 0) value *= std::exp2(-10 - static_cast<double>(c % 7));
+        }
+        latents[static_cast<size_t>(row * latent + c)] = static_cast<float>(value);
       }
+      for (int64_t c = 0; c < blocks; ++c)
+        scales[static_cast<size_t>(row * blocks + c)] = static_cast<float>(0.02 * b.random().Uniform());
       for (int64_t c = 0; c < rope; ++c)
         ropes[static_cast<size_t>(row * rope + c)] = static_cast<float>(b.random().Normal());
     }
   }
   b.Act(act, {row_bucket, heads, latent}, QIAO_LIVE_ROWS, sigma)
       .Act(act, {row_bucket, heads, rope}, QIAO_LIVE_ROWS, sigma);
-  b.Values(pool, {pages, page_tokens, latent}, latents).Values(pool, {pages, page_tokens, rope}, ropes);
+  b.Values(pool, {pages, page_tokens, latent}, latents);
+  if (scaled) {
+    b.last().tensor.scheme = QIAO_SCHEME_BLOCK;
+    b.last().tensor.block[0] = 1;
+    b.last().tensor.block[1] = kBlock;
+  }
+  b.Values(scaled ? DType::kBF16 : pool, {pages, page_tokens, rope}, ropes);
   b.QStart(seq_bucket).KvLen(seq_bucket).Ints({seq_bucket, table_width}, table, QIAO_LIVE_SEQS);
-  return b.Absent().Output().Finish();
+  b.Absent();
+  if (scaled) b.Values(DType::kF32, {pages, page_tokens, blocks}, scales);
+  return b.Output().Finish();
 }
 
 std::vector<Case> Cases(uint64_t seed, bool large) {
-  constexpr DType kF32 = DType::kF32, kBF16 = DType::kBF16;
+  constexpr DType kF32 = DType::kF32, kBF16 = DType::kBF16, kF8 = DType::kF8E4M3;
   std::vector<Case> cases;
   if (large) {
+    cases.push_back(Make(seed, "decode", kBF16, kF8, Sequences(8, {1, 1024}), 8, 8, 16, 512, 64, 64));
     cases.push_back(Make(seed, "decode", kBF16, kBF16, Sequences(8, {1, 1024}), 8, 8, 16, 512, 64, 64));
     cases.push_back(Make(seed, "prefill", kBF16, kBF16, {{256, 256}}, 256, 1, 16, 512, 64, 64));
     return cases;
@@ -121,6 +147,13 @@ std::vector<Case> Cases(uint64_t seed, bool large) {
     cases.push_back(Make(seed, "none", act, act, {}, 4, 2, 2, 32, 8, 16));
     cases.push_back(Make(seed, "peaked", act, act, {{3, 200}}, 4, 1, 4, 64, 16, 16, 20));
     cases.push_back(Make(seed, "odd pages", act, act, {{1, 50}, {1, 21}}, 2, 2, 2, 33, 6, 7));
+    cases.push_back(Make(seed, "mixed", act, kF8, mixed, 20, 7, 3, 200, 8, 16));  // a short last block
+    cases.push_back(Make(seed, "mixed", act, kF8, mixed, 16, 5, 16, 512, 64, 64));
+    cases.push_back(Make(seed, "decode", act, kF8, {{1, 300}}, 1, 1, 4, 512, 64, 64));
+    cases.push_back(Make(seed, "prefill", act, kF8, {{67, 67}}, 67, 1, 5, 128, 16, 32));
+    cases.push_back(Make(seed, "none", act, kF8, {}, 4, 2, 2, 32, 8, 16));
+    cases.push_back(Make(seed, "peaked", act, kF8, {{3, 200}}, 4, 1, 4, 160, 16, 16, 20));
+    cases.push_back(Make(seed, "odd pages", act, kF8, {{1, 50}, {1, 21}}, 2, 2, 2, 33, 6, 7));
   }
   cases.push_back(Make(seed, "mixed", kF32, kBF16, mixed, 20, 7, 3, 40, 8, 16));
   return cases;

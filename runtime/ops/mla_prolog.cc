@@ -1,6 +1,7 @@
 // mla_prolog: the catalogue entry; see qiao/ops.h.
 #include <cmath>
 
+#include "runtime/base/checked.h"
 #include "runtime/ops/case_builder.h"
 #include "runtime/ops/coarse.h"
 #include "runtime/ops/cost.h"
@@ -11,23 +12,41 @@
 namespace qiao::ops {
 namespace {
 
-enum { kX, kCos, kSin, kSlot, kQA, kGQ, kQ, kKvA, kGKv, kUk, kQLatent, kQRope, kLatentPool, kRopePool };
+enum {
+  kX,
+  kCos,
+  kSin,
+  kSlot,
+  kQA,
+  kGQ,
+  kQ,
+  kKvA,
+  kGKv,
+  kUk,
+  kQLatent,
+  kQRope,
+  kLatentPool,
+  kRopePool,
+  kLatentScale
+};
 
-std::vector<ArgSpec> Args(const qiao_mla_prolog_params&) {
-  return {{.name = "x", .strided = true},
-          {.name = "cos"},
-          {.name = "sin"},
-          {.name = "slot"},
-          {.name = "W_q_a", .optional = true, .weight = true},
-          {.name = "g_q", .optional = true},
-          {.name = "W_q", .weight = true},
-          {.name = "W_kv_a", .weight = true},
-          {.name = "g_kv"},
-          {.name = "W_uk", .weight = true},
-          {.name = "q_latent", .kind = ArgSpec::kOut},
-          {.name = "q_rope", .kind = ArgSpec::kOut},
-          {.name = "latent_pool", .kind = ArgSpec::kInOut, .strided = true},
-          {.name = "rope_pool", .kind = ArgSpec::kInOut, .strided = true}};
+std::vector<ArgSpec> Args(const qiao_mla_prolog_params& p) {
+  std::vector<ArgSpec> args = {{.name = "x", .strided = true},
+                               {.name = "cos"},
+                               {.name = "sin"},
+                               {.name = "slot"},
+                               {.name = "W_q_a", .optional = true, .weight = true},
+                               {.name = "g_q", .optional = true},
+                               {.name = "W_q", .weight = true},
+                               {.name = "W_kv_a", .weight = true},
+                               {.name = "g_kv"},
+                               {.name = "W_uk", .weight = true},
+                               {.name = "q_latent", .kind = ArgSpec::kOut},
+                               {.name = "q_rope", .kind = ArgSpec::kOut},
+                               {.name = "latent_pool", .kind = ArgSpec::kInOut, .strided = true},
+                               {.name = "rope_pool", .kind = ArgSpec::kInOut, .strided = true}};
+  if (p.scaled) args.push_back({.name = "latent_scale", .kind = ArgSpec::kInOut, .strided = true});
+  return args;
 }
 
 void Check(const qiao_mla_prolog_params& p, Rules& r) {
@@ -50,8 +69,9 @@ void Check(const qiao_mla_prolog_params& p, Rules& r) {
   r.Arg(kGKv, {DType::kF32}, {"L"});
   r.Output(kQLatent, r.act(), {"T", p.heads, "L"}, r.live(kX));
   r.Output(kQRope, r.act(), {"T", p.heads, "R"}, r.live(kX));
-  r.Arg(kLatentPool, {DType::kF32, DType::kBF16}, {"pages", "page_tokens", "L"});
-  r.Arg(kRopePool, {DType::kF32, DType::kBF16}, {"pages", "page_tokens", "R"});
+  r.Require(p.scaled == 0 || p.scaled == 1, "scaled must be 0 or 1");
+  CheckPool(r, kLatentPool, p.scaled ? kLatentScale : -1, "L");
+  CheckPool(r, kRopePool, -1, "R");
 }
 
 // Weights and activations once; of the pools, the rows that are written.
@@ -60,8 +80,7 @@ Cost CostOf(const qiao_op_call& call, const LiveCounts& live) {
   const double rows = LiveOf(a[kX], live);
   Cost cost;
   for (int i = kX; i <= kQRope; ++i) cost.bytes += BytesOf(a[i], live);
-  cost.bytes += rows * static_cast<double>(a[kLatentPool].dim[2] + a[kRopePool].dim[2]) *
-                static_cast<double>(SizeOf(static_cast<DType>(a[kLatentPool].dtype)));
+  cost.bytes += rows * (PoolRowBytes(a[kLatentPool]) + PoolRowBytes(a[kRopePool]));
   for (int i : {kQA, kQ, kKvA, kUk}) {
     if (a[i].dtype == QIAO_DTYPE_NONE) continue;
     cost.flops += 2 * rows * static_cast<double>(a[i].dim[0] * a[i].dim[1] * a[i].dim[2]);
@@ -122,8 +141,10 @@ absl::Status Decompose(const Node& node, Graph& graph) {
                         graph.AddView(name + ".k_rope.rows", key[0], 0, {rows, rope_width}, {rope_width, 1}));
   qiao_kv_write_params write{};
   write.kinds = 2;
-  Append(graph, name + ".kv_write", QIAO_OP_KV_WRITE, Params(write),
-         {latent[0], key_rows, a[kSlot], a[kLatentPool], a[kRopePool]});
+  write.scaled = p.scaled ? 1 : 0;
+  std::vector<ValueId> written = {latent[0], key_rows, a[kSlot], a[kLatentPool], a[kRopePool]};
+  if (p.scaled) written.push_back(a[kLatentScale]);
+  Append(graph, name + ".kv_write", QIAO_OP_KV_WRITE, Params(write), written);
 
   // The absorbed W_UK takes each head's nope part into the latent space.
   qiao_linear_params transposed{};
@@ -138,17 +159,21 @@ struct Shape {
   int64_t bucket, hidden, low_rank, heads, nope, value, rope, latent;  // low_rank 0: queries directly
 };
 
-Case Make(uint64_t seed, DType act, const Shape& s, const WeightForm& form, int32_t style) {
+// With `block` the latent pool is E4M3, so many channels of a row sharing a scale.
+Case Make(uint64_t seed, DType act, const Shape& s, const WeightForm& form, int32_t style,
+          int32_t block = 0) {
   qiao_mla_prolog_params p{};
+  p.scaled = block > 0;
   p.heads = static_cast<int32_t>(s.heads);
   p.nope = static_cast<int32_t>(s.nope);
   p.rope_style = style;
   p.eps = 1e-6f;
-  CaseBuilder b(MlaPrologSpec(),
-                absl::StrFormat("T=%d/%d,H=%d,Q=%d,h=%d,nope=%d,R=%d,L=%d,%s,%s,%s", s.live, s.bucket,
-                                s.hidden, s.low_rank, s.heads, s.nope, s.rope, s.latent, Name(act),
-                                FormName(form), style == QIAO_ROPE_HALF ? "half" : "interleaved"),
-                Params(p), seed);
+  CaseBuilder b(
+      MlaPrologSpec(),
+      absl::StrFormat("T=%d/%d,H=%d,Q=%d,h=%d,nope=%d,R=%d,L=%d,%s,%s,%s%s", s.live, s.bucket, s.hidden,
+                      s.low_rank, s.heads, s.nope, s.rope, s.latent, Name(act), FormName(form),
+                      style == QIAO_ROPE_HALF ? "half" : "interleaved", block ? ",f8 latent" : ""),
+      Params(p), seed);
   std::vector<float> cosine, sine;
   for (int64_t i = 0; i < s.bucket * (s.rope / 2); ++i) {
     const double angle = 100 * b.random().Uniform();
@@ -173,8 +198,13 @@ Case Make(uint64_t seed, DType act, const Shape& s, const WeightForm& form, int3
   WeightForm heads = form;
   heads.group_stride = s.nope + s.value;
   b.Weight(s.heads, s.nope, s.latent, heads).Output().Output();
-  b.Act(act, {pages, page_tokens, s.latent}, QIAO_LIVE_ALL)
-      .Act(act, {pages, page_tokens, s.rope}, QIAO_LIVE_ALL);
+  if (block) {
+    b.Pool({pages, page_tokens, s.latent}, block);
+  } else {
+    b.Act(act, {pages, page_tokens, s.latent}, QIAO_LIVE_ALL);
+  }
+  b.Act(act, {pages, page_tokens, s.rope}, QIAO_LIVE_ALL);
+  if (block) b.Act(DType::kF32, {pages, page_tokens, CeilDiv<int64_t>(s.latent, block)}, QIAO_LIVE_ALL);
   return b.Finish();
 }
 
@@ -194,6 +224,7 @@ std::vector<Case> Cases(uint64_t seed, bool large) {
       cases.push_back(Make(seed, act, {5, 7, 136, 0, 3, 24, 32, 16, 40}, form, QIAO_ROPE_HALF));
       cases.push_back(Make(seed, act, {1, 1, 64, 32, 2, 16, 16, 8, 32}, form, QIAO_ROPE_INTERLEAVED));
       cases.push_back(Make(seed, act, {0, 2, 64, 0, 2, 16, 16, 8, 32}, form, QIAO_ROPE_INTERLEAVED));
+      cases.push_back(Make(seed, act, {5, 7, 136, 0, 3, 24, 32, 16, 160}, form, QIAO_ROPE_HALF, 128));
     }
   }
   return cases;

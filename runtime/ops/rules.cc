@@ -219,6 +219,18 @@ void CheckQuantisedRows(Rules& r, int x, int x_scale, int w, bool transposed) {
   r.Arg(x_scale, {DType::kF32}, dims);
 }
 
+void CheckPool(Rules& r, int pool, int scale, Dim width) {
+  if (scale < 0) return r.Arg(pool, {DType::kF32, DType::kBF16}, {"pages", "page_tokens", width});
+  r.Arg(pool, {DType::kF8E4M3}, {"pages", "page_tokens", width});
+  if (!r.ok()) return;
+  const qiao_tensor& t = r.tensor(pool);
+  r.Require(
+      t.scheme == QIAO_SCHEME_BLOCK && t.block[0] == 1 && t.block[1] >= 1,
+      absl::StrFormat("a pool is %s with scales: its scheme must be blocks of 1 x channels", ToString(t)));
+  if (!r.ok()) return;
+  r.Arg(scale, {DType::kF32}, {"pages", "page_tokens", CeilDiv(t.dim[2], t.block[1])});
+}
+
 void CheckGateParams(const qiao_moe_gate_params& p, int64_t experts, Rules& r) {
   const int64_t groups = p.groups > 1 ? p.groups : 1;
   r.Require(p.score == QIAO_SCORE_SOFTMAX || p.score == QIAO_SCORE_SIGMOID,

@@ -105,6 +105,9 @@ absl::Status CheckParamsSize(std::string_view op, const void* params, size_t siz
 // scale and x_scale has as many; x in i8 has one scale a row and meets a weight of that kind. Others have no
 // x_scale.
 void CheckQuantisedRows(Rules& r, int x, int x_scale, int w, bool transposed);
+// A cache's pool [pages, page_tokens, width]: f32 or bf16; or, `scale` >= 0, f8_e4m3 in blocks of channels
+// whose scales are argument `scale`.
+void CheckPool(Rules& r, int pool, int scale, Dim width);
 // Of moe_gate and moe_mlp.
 void CheckGateParams(const qiao_moe_gate_params& p, int64_t experts, Rules& r);
 

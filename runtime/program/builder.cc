@@ -100,11 +100,22 @@ ValueId Builder::Pool(int32_t layer, int32_t kind) {
     value.name = absl::StrFormat("%s.%s", spec.name, row.name);
     value.role = Role::kPool;
     value.tensor = ops::MakeTensor(row.dtype, {cache_.pages, cache_.page_tokens, row.width});
+    if (row.block > 0) {
+      value.tensor.scheme = QIAO_SCHEME_BLOCK;
+      value.tensor.block[0] = 1;
+      value.tensor.block[1] = row.block;
+    }
     value.source = static_cast<int32_t>(built_.pools.size());
     built_.pools.push_back({layer, kind});
     id = built_.graph.AddValue(std::move(value));
   }
   return id;
+}
+
+ValueId Builder::ScalePool(int32_t layer, int32_t kind) {
+  if (!ok() || Pool(layer, kind) == kNoValue) return kNoValue;
+  const RowKind& row = cache_.layers[static_cast<size_t>(layer)].kinds[static_cast<size_t>(kind)];
+  return row.scales < 0 ? kNoValue : Pool(layer, row.scales);
 }
 
 ValueId Builder::Weight(std::string_view tensor, int64_t rows, int64_t cols) {
@@ -234,12 +245,20 @@ Builder::RopeTable Builder::RopeTables(std::string name, ValueId positions, Valu
 
 ValueId Builder::LatentAttention(std::string name, ValueId q_latent, ValueId q_rope, int32_t layer,
                                  float scale) {
-  const ValueId latent = Pool(layer, 0), rope = Pool(layer, 1);
+  const ValueId latent = Pool(layer, 0), rope = Pool(layer, 1), scales = ScalePool(layer, 0);
   qiao_latent_attention_params params{};
   params.scale = scale;
-  return Emit1(std::move(name), QIAO_OP_LATENT_ATTENTION, Params(params),
-               {q_latent, q_rope, latent, rope, Input(StepInput::kQStart), Input(StepInput::kKvLen),
-                Input(StepInput::kTable), kNoValue});
+  params.scaled = scales != kNoValue;
+  std::vector<ValueId> args = {q_latent,
+                               q_rope,
+                               latent,
+                               rope,
+                               Input(StepInput::kQStart),
+                               Input(StepInput::kKvLen),
+                               Input(StepInput::kTable),
+                               kNoValue};
+  if (params.scaled) args.push_back(scales);
+  return Emit1(std::move(name), QIAO_OP_LATENT_ATTENTION, Params(params), args);
 }
 
 Builder::Normed Builder::AddRmsNorm(std::string name, ValueId x, ValueId residual, ValueId gain, float eps) {
@@ -263,10 +282,13 @@ ValueId Builder::MoeMlp(std::string name, ValueId x, const MoeWeights& w, const 
 
 Builder::MlaQuery Builder::MlaProlog(std::string name, ValueId x, RopeTable rope, const MlaWeights& w,
                                      const qiao_mla_prolog_params& params, int32_t layer) {
-  const ValueId latent_pool = Pool(layer, 0), rope_pool = Pool(layer, 1);
-  const auto out = Emit(std::move(name), QIAO_OP_MLA_PROLOG, Params(params),
-                        {x, rope.cos, rope.sin, slots(), w.q_a, w.q_norm, w.q, w.kv_a, w.kv_norm, w.w_uk,
-                         latent_pool, rope_pool});
+  const ValueId latent_pool = Pool(layer, 0), rope_pool = Pool(layer, 1), scales = ScalePool(layer, 0);
+  qiao_mla_prolog_params with_pools = params;
+  with_pools.scaled = scales != kNoValue;
+  std::vector<ValueId> args = {x,   rope.cos, rope.sin,  slots(), w.q_a,       w.q_norm,
+                               w.q, w.kv_a,   w.kv_norm, w.w_uk,  latent_pool, rope_pool};
+  if (with_pools.scaled) args.push_back(scales);
+  const auto out = Emit(std::move(name), QIAO_OP_MLA_PROLOG, Params(with_pools), args);
   return out.size() == 2 ? MlaQuery{out[0], out[1]} : MlaQuery{};
 }
 

@@ -39,6 +39,9 @@ struct RowKind {
   std::string name;  // "latent", "rope"
   int64_t width = 0;
   DType dtype = DType::kBF16;
+  // With a dtype that needs scales (kF8E4M3): so many of its channels share one, an f32 of the row kind that
+  // `scales` names by its index. 0 and -1: none.
+  int32_t block = 0, scales = -1;
 };
 struct LayerCache {
   std::string name;  // "layers.3.cache"
@@ -55,6 +58,8 @@ struct CacheGeometry {
 // A numerics mode is the dtypes that Builder gives to values; kernels never see it.
 struct Numerics {
   DType activation = DType::kBF16;
+  // Of the rows of the caches. kF8E4M3: MLA's latent in E4M3 with an f32 scale for each 128 channels, its
+  // rope key in bf16.
   DType cache = DType::kBF16;
   // What the rows that meet an FP8 weight with scale blocks are quantised to: kF8E4M3 (W8A8, as DeepSeek's
   // inference code does), or kInvalid: nothing. Rows that meet an INT8 weight with channel scales become INT8
@@ -131,7 +136,8 @@ class Builder {
     ValueId cos = ops::kNoValue, sin = ops::kNoValue;
   };
   RopeTable RopeTables(std::string name, ValueId positions, ValueId inv_freq, float factor);
-  // q_latent [T,h,L], q_rope [T,h,R] over a layer's latent (kind 0) and rope (kind 1) -> [T,h,L]
+  // q_latent [T,h,L], q_rope [T,h,R] over a layer's latent (kind 0, with or without scales) and rope (kind 1)
+  // -> [T,h,L]
   ValueId LatentAttention(std::string name, ValueId q_latent, ValueId q_rope, int32_t layer, float scale);
 
   // Coarse operations.
@@ -165,6 +171,8 @@ class Builder {
   absl::StatusOr<BuiltGraph> Finish();
 
  private:
+  // The pool of the scales of a row kind; kNoValue where it has none.
+  ValueId ScalePool(int32_t layer, int32_t kind);
   ValueId Input(StepInput input) const { return built_.inputs[static_cast<size_t>(input)]; }
   absl::InlinedVector<ValueId, 4> Emit(std::string name, uint32_t op, ops::Params params,
                                        absl::Span<const ValueId> args, DType out = DType::kInvalid);

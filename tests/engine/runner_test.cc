@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "runtime/base/checked.h"
 #include "runtime/engine/model_folder.h"
 
 namespace qiao::engine {
@@ -31,9 +32,9 @@ class RunnerTest : public testing::Test {
     return *std::move(runner);
   }
 
-  static RunnerOptions Small() {
+  static RunnerOptions Small(std::string_view kv_dtype = "auto") {
     RunnerOptions options;
-    options.numerics = *ParseNumerics("f32");
+    options.numerics = *WithKvDtype(*ParseNumerics("f32"), kv_dtype);
     options.context = 40;
     options.page_tokens = 8;
     options.sequences = 3;
@@ -113,6 +114,69 @@ TEST_F(RunnerTest, RepeatingCopiesThePagesOfASequence) {
   const Work one{&a, {&kPrompt[0], 1}, true};
   ASSERT_TRUE(runner->Step({&one, 1}).ok());
   EXPECT_EQ(runner->Repeat(a, 20).code(), absl::StatusCode::kInvalidArgument) << "a page in part";
+}
+
+// A page that is copied takes its scales along: what their rows held before must not show.
+TEST_F(RunnerTest, CopiedPagesHaveTheirScales) {
+  auto runner = Loaded(Small("fp8"));
+  const std::vector<int32_t> loud(24, 300);
+  const auto after_fork = [&](bool dirty) {
+    if (dirty) {
+      Sequence old = runner->NewSequence();
+      EXPECT_TRUE(runner->Prefill(old, loud).ok());
+    }
+    Sequence a = runner->NewSequence();
+    EXPECT_TRUE(runner->Prefill(a, kPrompt).ok());
+    auto b = runner->Fork(a);
+    EXPECT_TRUE(b.ok());
+    const int32_t token = 42;
+    const Work step{&*b, {&token, 1}, true};
+    EXPECT_TRUE(runner->Step({&step, 1}).ok());
+    EXPECT_NE(a.pages()[1], b->pages()[1]);
+    return std::vector<float>(runner->Logits(0).begin(), runner->Logits(0).end());
+  };
+  std::vector<int32_t> whole = kPrompt;
+  whole.push_back(42);
+  Sequence alone = runner->NewSequence();
+  ASSERT_TRUE(runner->Prefill(alone, whole).ok());
+  const std::vector<float> want(runner->Logits(0).begin(), runner->Logits(0).end());
+  alone = Sequence();
+  EXPECT_EQ(after_fork(false), want);
+  EXPECT_EQ(after_fork(true), want);
+
+  const std::vector<int32_t> page(kPrompt.begin(), kPrompt.begin() + 8);
+  const auto after_repeat = [&](bool dirty) {
+    if (dirty) {
+      Sequence old = runner->NewSequence();
+      EXPECT_TRUE(runner->Prefill(old, loud).ok());
+    }
+    Sequence a = runner->NewSequence();
+    EXPECT_TRUE(runner->Prefill(a, page).ok());
+    EXPECT_TRUE(runner->Repeat(a, 24).ok());
+    const int32_t token = 42;
+    const Work step{&a, {&token, 1}, true};
+    EXPECT_TRUE(runner->Step({&step, 1}).ok());
+    return std::vector<float>(runner->Logits(0).begin(), runner->Logits(0).end());
+  };
+  const std::vector<float> clean = after_repeat(false);
+  EXPECT_EQ(after_repeat(true), clean);
+}
+
+TEST_F(RunnerTest, AnFp8CacheTakesALatentItsScalesAndARopeKey) {
+  // The golden model's layers keep a latent and a rope key; DeepSeek-V3's 512 and 64 make 656 bytes.
+  const auto widths = folder_->model->Cache(DType::kF32, /*drafting=*/false);
+  ASSERT_FALSE(widths.empty());
+  const auto latent = static_cast<uint64_t>(widths[0].kinds[0].width),
+             rope = static_cast<uint64_t>(widths[0].kinds[1].width);
+  auto fp8 = Plan(Small("fp8")), f32 = Plan(Small());
+  ASSERT_TRUE(fp8.ok()) << fp8.status();
+  ASSERT_TRUE(f32.ok()) << f32.status();
+  const uint64_t layers = widths.size();
+  EXPECT_EQ((*fp8)->cache_bytes_per_token(),
+            layers * (latent + 4 * CeilDiv<uint64_t>(latent, 128) + 2 * rope));
+  EXPECT_EQ((*f32)->cache_bytes_per_token(), layers * 4 * (latent + rope));
+  EXPECT_LT((*fp8)->programs().memory().cache, (*f32)->programs().memory().cache);
+  EXPECT_THAT(std::string(WithKvDtype({}, "fp4").status().message()), HasSubstr("auto, bf16 and fp8"));
 }
 
 TEST_F(RunnerTest, TheCacheHoldsTheTokensThatItIsToldTo) {

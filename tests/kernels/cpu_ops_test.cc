@@ -85,13 +85,34 @@ TEST(CpuOps, RopeAndItsTableAreLikeTheScalarKernels) {
 }
 
 TEST(CpuOps, KvWriteIsLikeTheScalarKernel) {
-  TestCall call(QIAO_OP_KV_WRITE, qiao_kv_write_params{.struct_size = 0, .kinds = 2});
+  TestCall call(QIAO_OP_KV_WRITE, qiao_kv_write_params{.struct_size = 0, .kinds = 2, .scaled = 0});
   call.Normal(QIAO_F32, {5, 37});
   call.Normal(QIAO_F32, {5, 16});
   call.Integers({3, -1, 17, 0, 8}, {5});
   call.Normal(QIAO_F32, {3, 8, 37});
   call.Normal(QIAO_BF16, {3, 8, 16});
   ExpectLikeReference(call, {3, 4}, 0);
+}
+
+// To the last bit: latents of many sizes, a short last block, a row below the floor.
+TEST(CpuOps, KvWriteQuantisesLikeTheScalarKernel) {
+  for (uint32_t act : {QIAO_F32, QIAO_BF16}) {
+    for (int64_t latent : {37, 128, 200, 512}) {
+      const int64_t blocks = (latent + 127) / 128;
+      TestCall call(QIAO_OP_KV_WRITE, qiao_kv_write_params{.struct_size = 0, .kinds = 2, .scaled = 1});
+      call.Normal(act, {5, latent});
+      for (int64_t i = 0; i < 2 * latent; ++i) call.Set(0, i, call.Get(0, i) * (i < latent ? 1e-6f : 1e3f));
+      call.Normal(act, {5, 16});
+      call.Integers({3, -1, 17, 0, 8}, {5});
+      call.Zeros(QIAO_F8E4M3, {3, 8, latent});
+      call.tensor(3).scheme = QIAO_SCHEME_BLOCK;
+      call.tensor(3).block[0] = 1;
+      call.tensor(3).block[1] = 128;
+      call.Normal(QIAO_BF16, {3, 8, 16});
+      call.Normal(QIAO_F32, {3, 8, blocks});
+      ExpectLikeReference(call, {3, 4, 5}, 0);
+    }
+  }
 }
 
 TEST(CpuOps, GatherAddAndCastAreLikeTheScalarKernels) {

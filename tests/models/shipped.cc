@@ -11,9 +11,9 @@
 
 namespace qiao {
 
-engine::RunnerOptions ShippedOptions(std::string_view numerics) {
+engine::RunnerOptions ShippedOptions(std::string_view numerics, std::string_view kv_dtype) {
   engine::RunnerOptions options;
-  options.numerics = *engine::ParseNumerics(numerics);
+  options.numerics = *engine::WithKvDtype(*engine::ParseNumerics(numerics), kv_dtype);
   options.context = 1024;
   options.all_logits = true;
   return options;

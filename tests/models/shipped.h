@@ -15,7 +15,7 @@ inline constexpr char kShipped[] = QIAO_MODELS "/demo";
 inline constexpr double kShippedPerplexity = 21.6867;
 
 // All logits, and room for the longest document.
-engine::RunnerOptions ShippedOptions(std::string_view numerics);
+engine::RunnerOptions ShippedOptions(std::string_view numerics, std::string_view kv_dtype = "auto");
 
 // The ids of its test documents, or of the first `at_most`, from begin-of-text to end-of-text.
 std::vector<std::vector<int32_t>> ShippedDocuments(const engine::ModelFolder& folder,

@@ -26,18 +26,34 @@ TEST(ShippedModel, PerplexityIsWhatItsReadmeSaysAndBf16StaysWithinHalfAPercent) 
   std::printf("perplexity f32 %.4f, bf16 %.4f\n", *in_f32, *in_bf16);
 }
 
+TEST(ShippedModel, PerplexityWithAnFp8CacheStaysWithinHalfAPercentOfBf16) {
+  double perplexity[2];
+  for (int fp8 : {0, 1}) {
+    auto model = LoadModel(kShipped, ShippedOptions("bf16", fp8 ? "fp8" : "bf16"));
+    ASSERT_TRUE(model.ok()) << model.status();
+    const absl::StatusOr<double> loss = Perplexity(*model->runner, ShippedDocuments(*model->folder));
+    ASSERT_TRUE(loss.ok()) << loss.status();
+    perplexity[fp8] = *loss;
+  }
+  std::printf("perplexity bf16 %.4f, with an FP8 cache %.4f, %+.3f %%\n", perplexity[0], perplexity[1],
+              100 * (perplexity[1] / perplexity[0] - 1));
+  EXPECT_NEAR(perplexity[1] / perplexity[0], 1.0, 0.005);
+  EXPECT_NE(perplexity[1], perplexity[0]);
+}
+
 struct Cut {
   const char* what;
   int32_t chunk;
   int64_t page_tokens;
   const char* threads;
   bool company;  // other sequences in every step
+  const char* kv_dtype = "auto";
 };
 
 // All logits of a prompt, however it is cut and whatever else is in the step.
 absl::StatusOr<std::vector<float>> AllLogits(const Cut& cut, absl::Span<const int32_t> ids,
                                              const std::vector<std::vector<int32_t>>& others) {
-  engine::RunnerOptions options = ShippedOptions("bf16");
+  engine::RunnerOptions options = ShippedOptions("bf16", cut.kv_dtype);
   options.context = 256;
   options.page_tokens = cut.page_tokens;
   options.device.options["threads"] = cut.threads;
@@ -79,18 +95,25 @@ TEST(ShippedModel, LogitsAreBitwiseTheSameHoweverThePromptIsCut) {
   ASSERT_GE(documents.size(), 4u);
   const auto ids = absl::MakeConstSpan(documents[0]).subspan(0, 150);
   const std::vector<std::vector<int32_t>> others(documents.begin() + 1, documents.end());
-  const auto whole = AllLogits({"one go", 512, 64, "1", false}, ids, others);
-  ASSERT_TRUE(whole.ok()) << whole.status();
-  for (const Cut& cut :
-       {Cut{"two threads", 512, 64, "2", false}, Cut{"three threads", 512, 64, "3", false},
-        Cut{"chunks of 64", 64, 64, "2", false}, Cut{"chunks of 13, pages of 16", 13, 16, "2", false},
-        Cut{"chunks of 3, pages of 128", 3, 128, "1", false}, Cut{"token by token", 1, 64, "1", false},
-        Cut{"among others", 7, 16, "2", true}}) {
-    const auto got = AllLogits(cut, ids, others);
-    ASSERT_TRUE(got.ok()) << cut.what << ": " << got.status();
-    ASSERT_EQ(got->size(), whole->size()) << cut.what;
-    EXPECT_EQ(std::memcmp(got->data(), whole->data(), whole->size() * sizeof(float)), 0) << cut.what;
+  std::vector<std::vector<float>> wholes;
+  for (const char* kv_dtype : {"bf16", "fp8"}) {
+    SCOPED_TRACE(kv_dtype);
+    const auto whole = AllLogits({"one go", 512, 64, "1", false, kv_dtype}, ids, others);
+    ASSERT_TRUE(whole.ok()) << whole.status();
+    wholes.push_back(*whole);
+    for (Cut cut :
+         {Cut{"two threads", 512, 64, "2", false}, Cut{"three threads", 512, 64, "3", false},
+          Cut{"chunks of 64", 64, 64, "2", false}, Cut{"chunks of 13, pages of 16", 13, 16, "2", false},
+          Cut{"chunks of 3, pages of 128", 3, 128, "1", false}, Cut{"token by token", 1, 64, "1", false},
+          Cut{"among others", 7, 16, "2", true}}) {
+      cut.kv_dtype = kv_dtype;
+      const auto got = AllLogits(cut, ids, others);
+      ASSERT_TRUE(got.ok()) << cut.what << ": " << got.status();
+      ASSERT_EQ(got->size(), whole->size()) << cut.what;
+      EXPECT_EQ(std::memcmp(got->data(), whole->data(), whole->size() * sizeof(float)), 0) << cut.what;
+    }
   }
+  EXPECT_NE(wholes[0], wholes[1]);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "runtime/base/floats.h"
 #include "runtime/ops/case_builder.h"
 #include "runtime/ops/catalogue.h"
 #include "tests/ops/case_runner.h"
@@ -177,8 +178,43 @@ TEST(Decomposition, MoeMlp) {
   });
 }
 
+// Row `row` of a pool in E4M3 is `want`: each block's scale is its largest number's 448th, and its numbers
+// are off by at most half the distance of the largest ones that E4M3 has, 32.
+void ExpectQuantised(const Numbers& want, int32_t block, size_t row, const std::vector<std::byte>& codes,
+                     const Numbers& scales) {
+  const size_t width = want.size(), per_block = static_cast<size_t>(block);
+  const size_t blocks = (width + per_block - 1) / per_block;
+  for (size_t b = 0; b < blocks; ++b) {
+    double largest = 0;
+    for (size_t i = b * per_block; i < std::min(width, (b + 1) * per_block); ++i)
+      largest = std::max(largest, std::fabs(want[i]));
+    const double scale = scales[row * blocks + b];
+    EXPECT_NEAR(scale, largest / 448, 1e-5 * largest);
+    for (size_t i = b * per_block; i < std::min(width, (b + 1) * per_block); ++i) {
+      const auto code = static_cast<uint8_t>(codes[row * width + i]);
+      EXPECT_NEAR(static_cast<double>(F8E4M3ToFloat(code)) * scale, want[i], 16.01 * scale) << i;
+    }
+  }
+}
+
 TEST(Decomposition, MlaProlog) {
-  enum { kX, kCos, kSin, kSlot, kQA, kGQ, kQ, kKvA, kGKv, kUk, kQLatent, kQRope, kLatentPool, kRopePool };
+  enum {
+    kX,
+    kCos,
+    kSin,
+    kSlot,
+    kQA,
+    kGQ,
+    kQ,
+    kKvA,
+    kGKv,
+    kUk,
+    kQLatent,
+    kQRope,
+    kLatentPool,
+    kRopePool,
+    kLatentScale
+  };
   ForEachCase(QIAO_OP_MLA_PROLOG, [](const Case& c, const conformance::Contents& result) {
     const auto& p = c.params.as<qiao_mla_prolog_params>();
     const auto heads = static_cast<size_t>(p.heads), nope = static_cast<size_t>(p.nope);
@@ -193,6 +229,7 @@ TEST(Decomposition, MlaProlog) {
     const Numbers g_kv = Floats(c.args[kGKv].bytes);
     const std::vector<int32_t> slot = Ints(c.args[kSlot].bytes);
     Numbers latent_pool = Floats(c.args[kLatentPool].bytes), rope_pool = Floats(c.args[kRopePool].bytes);
+    std::vector<std::byte> codes = c.args[kLatentPool].bytes;  // where the latent has scales
     for (size_t t = 0; t < static_cast<size_t>(c.rows); ++t) {
       Numbers input(x.begin() + static_cast<int64_t>(t * hidden),
                     x.begin() + static_cast<int64_t>((t + 1) * hidden));
@@ -217,11 +254,22 @@ TEST(Decomposition, MlaProlog) {
       const Numbers normed = Norm(Numbers(kv.begin(), kv.begin() + static_cast<int64_t>(latent)), g_kv, 1e-6);
       Rotate(&kv[latent], &cosine[t * rope / 2], &sine[t * rope / 2], rope, half);
       if (slot[t] < 0) continue;
-      std::copy(normed.begin(), normed.end(), latent_pool.begin() + slot[t] * static_cast<int64_t>(latent));
       std::copy(kv.begin() + static_cast<int64_t>(latent), kv.end(),
                 rope_pool.begin() + slot[t] * static_cast<int64_t>(rope));
+      if (p.scaled) {
+        ExpectQuantised(normed, c.args[kLatentPool].tensor.block[1], static_cast<size_t>(slot[t]),
+                        result.args[kLatentPool], Floats(result.args[kLatentScale]));
+        std::copy_n(result.args[kLatentPool].begin() + slot[t] * static_cast<int64_t>(latent), latent,
+                    codes.begin() + slot[t] * static_cast<int64_t>(latent));
+        continue;
+      }
+      std::copy(normed.begin(), normed.end(), latent_pool.begin() + slot[t] * static_cast<int64_t>(latent));
     }
-    ExpectRow(Floats(result.args[kLatentPool]), 0, latent_pool);
+    if (p.scaled) {
+      EXPECT_EQ(result.args[kLatentPool], codes) << "rows that nobody wrote";
+    } else {
+      ExpectRow(Floats(result.args[kLatentPool]), 0, latent_pool);
+    }
     ExpectRow(Floats(result.args[kRopePool]), 0, rope_pool);
   });
 }

@@ -49,6 +49,12 @@ TEST(FullSize, DeepseekV3IsInspectedPlannedAndRefusedWithoutReadingAWeight) {
   EXPECT_EQ(needs.cache, 4096u * 61 * 576 * 2);
   EXPECT_GT(needs.mapped_weights, 650'000'000'000u);
   EXPECT_GE((*planned)->programs().buckets().size(), 3u);
+  // 512 bytes of latent, four scales and 64 numbers of a rope key.
+  options.numerics.cache = DType::kF8E4M3;
+  auto fp8 = engine::Runner::Plan(*(*folder)->model, source, options);
+  ASSERT_TRUE(fp8.ok()) << fp8.status();
+  EXPECT_EQ((*fp8)->cache_bytes_per_token(), 61u * 656);
+  EXPECT_EQ((*fp8)->programs().memory().cache, 4096u * 61 * 656);
 
   // No machine that runs these tests holds it.
   const Finished refused =

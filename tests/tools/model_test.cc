@@ -56,6 +56,12 @@ TEST(Inspect, CountsTheShippedModel) {
   // f32 keeps numbers of twice the size.
   EXPECT_EQ(InspectJson(DemoModel(), {"--numerics", "f32", "--ctx", "128"})["kv_bytes_per_token"],
             4 * 96 * 4);
+  // Latents of 64 in E4M3 with a scale each, rope keys of 32 in bf16.
+  const Json fp8 = InspectJson(DemoModel(), {"--kv-dtype", "fp8"});
+  EXPECT_EQ(fp8["kv_bytes_per_token"], (64 + 4 + 2 * 32) * 4);
+  EXPECT_EQ(fp8["mha_kv_bytes_per_token"], json["mha_kv_bytes_per_token"]);
+  EXPECT_EQ(fp8["memory"]["kv_dtype"], "f8_e4m3");
+  EXPECT_LT(fp8["memory"]["cache"], json["memory"]["cache"]);
 }
 
 TEST(Inspect, ReadsAsText) {

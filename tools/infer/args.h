@@ -20,7 +20,7 @@ struct DeviceArgs {
   std::string backend = "cpu";
   bool allow_fallback = false;
   std::string fallback = "cpu";
-  std::string numerics = "bf16";
+  std::string numerics = "bf16", kv_dtype = "auto";
   bool fast_math_order = false;
   std::string load = "auto", verify = "auto";
   int threads = 0;

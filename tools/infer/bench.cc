@@ -134,6 +134,7 @@ absl::Status Bench(const BenchArgs& args) {
   report.weight_format = info.weight_format;
   report.backend = args.device.backend;
   report.numerics = args.device.numerics;
+  report.kv_dtype = Name(ToRunnerOptions(args.device).numerics.cache);
   report.device = device.properties().name;
   report.machine = Machine();
   report.date = Now();

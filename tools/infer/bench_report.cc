@@ -54,7 +54,7 @@ void PrintFacts(const BenchReport& r) {
                                        Bytes(r.memory.peak),
                                        r.memory_peak_is_models ? "" : ", with what limits were measured on",
                                        Bytes(r.memory.anonymous), Bytes(r.memory.file))});
-  table.Row({"cache", absl::StrFormat("%s B a token", Grouped(r.cache_bytes_per_token))});
+  table.Row({"cache", absl::StrFormat("%s B a token (%s)", Grouped(r.cache_bytes_per_token), r.kv_dtype)});
   std::fputs(table.Text().c_str(), stdout);
 }
 
@@ -143,6 +143,7 @@ OrderedJson ToJson(const BenchReport& r, bool profile) {
   json["backend"] = r.backend;
   json["device"] = r.device;
   json["numerics"] = r.numerics;
+  json["kv_dtype"] = r.kv_dtype;
   json["row_invariant"] = r.row_invariant;
   json["threads"] = r.threads;
   json["machine"] = r.machine;

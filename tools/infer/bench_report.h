@@ -19,7 +19,7 @@ struct BenchResult {
 };
 
 struct BenchReport {
-  std::string model, family, weight_format, backend, numerics, device, machine, date;
+  std::string model, family, weight_format, backend, numerics, kv_dtype, device, machine, date;
   uint32_t threads = 0;  // host threads of launches; 0 where none
   bool row_invariant = false;
   uint64_t seed = 0;

@@ -22,6 +22,12 @@ void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context) {
       ->check(CLI::IsMember({"bf16", "f32", "w8a8", "w8a8-f32"}))
       ->capture_default_str()
       ->group(group);
+  sub->add_option("--kv-dtype", d.kv_dtype,
+                  "The cache. auto: as the numerics have it; bf16; fp8: latents in FP8 E4M3 with a scale for "
+                  "each 128 channels, rope keys in bf16: 57 % of bf16's bytes")
+      ->check(CLI::IsMember({"auto", "bf16", "fp8"}))
+      ->capture_default_str()
+      ->group(group);
   sub->add_flag("--fast-math-order", d.fast_math_order,
                 "Sums may run in the order that is fastest: a text may then depend on what else is computed")
       ->group(group);

@@ -25,13 +25,14 @@ CacheFacts MeasureCache(const models::Model& model, DType dtype) {
   CacheFacts facts;
   const std::vector<program::LayerCache> layers = model.Cache(dtype, /*drafting=*/false);
   facts.per_token = program::BytesPerToken(layers);
-  if (!layers.empty()) {
-    for (const program::RowKind& kind : layers.front().kinds) {
-      absl::StrAppendFormat(&facts.first_layer, "%s%s %d", facts.first_layer.empty() ? "" : " + ", kind.name,
-                            kind.width);
-    }
+  for (size_t i = 0; !layers.empty() && i < layers.front().kinds.size(); ++i) {
+    const program::RowKind& kind = layers.front().kinds[i];
+    absl::StrAppendFormat(&facts.first_layer, "%s%s %d", i > 0 ? " + " : "", kind.name, kind.width);
+    if (dtype == DType::kF8E4M3) absl::StrAppendFormat(&facts.first_layer, " %s", Name(kind.dtype));
   }
-  facts.multi_head = static_cast<uint64_t>(model.info().mha_cache_width) * layers.size() * SizeOf(dtype);
+  // Nobody keeps heads' keys in FP8 without scales: bf16 at least.
+  const uint64_t element = std::max<uint64_t>(SizeOf(dtype), SizeOf(DType::kBF16));
+  facts.multi_head = static_cast<uint64_t>(model.info().mha_cache_width) * layers.size() * element;
   return facts;
 }
 
@@ -102,6 +103,7 @@ OrderedJson ToJson(const Findings& f, const DeviceArgs& args) {
     const program::MemoryNeeds& needs = f.plan.runner->programs().memory();
     json["memory"] = {{"context", f.plan.runner->context()},
                       {"numerics", args.numerics},
+                      {"kv_dtype", Name(ToRunnerOptions(args).numerics.cache)},
                       {"backend", args.backend},
                       {"load", f.plan.runner->load()},
                       {"load_reason", f.plan.runner->load_reason()},

@@ -57,6 +57,7 @@ engine::RunnerOptions ToRunnerOptions(const DeviceArgs& args) {
   options.device.options.insert(args.device_options.begin(), args.device_options.end());
   // The command line admits no other.
   options.numerics = engine::ParseNumerics(args.numerics).value_or(program::Numerics{});
+  options.numerics = engine::WithKvDtype(options.numerics, args.kv_dtype).value_or(options.numerics);
   options.load = engine::ParseLoadMode(args.load).value_or(engine::LoadMode::kAuto);
   options.context = args.context;
   options.page_tokens = args.page_tokens;
@@ -73,6 +74,7 @@ EngineOptions ToEngineOptions(const std::string& model, const DeviceArgs& args) 
   options.allow_fallback = args.allow_fallback;
   options.fallback = args.fallback;
   options.numerics = args.numerics;
+  options.kv_dtype = args.kv_dtype;
   options.threads = args.threads;
   options.load = args.load;
   options.verify = args.verify;

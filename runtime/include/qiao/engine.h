@@ -97,6 +97,7 @@ struct EngineOptions {
       false;  // operations that the backend lacks run on the host; otherwise loading fails and lists them
   std::string fallback = "cpu";
   std::string numerics = "bf16";  // or "f32", "w8a8", "w8a8-f32"
+  std::string kv_dtype = "auto";  // the cache: as the numerics have it, or "bf16", "fp8" (latents in E4M3)
   // Sums may run in whatever order is fastest: a request's tokens then depend on what else is being served,
   // and DeviceReport::row_invariant is false. INVALID_ARGUMENT for a backend that has no such order.
   bool fast_math_order = false;

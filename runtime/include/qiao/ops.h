@@ -282,10 +282,21 @@ typedef struct qiao_rope_params {
 /* ---- kv_write: pool row slot[t] = row t, for each of `kinds` row kinds; slot -1 (and a dead row) writes
  * nothing. A pool is [pages, page_tokens, width] with any page and row stride; slot = page * page_tokens +
  * row within the page.
- * rows act[T,width_i] x kinds, slot i32[T] -> pools (in place) act[pages,page_tokens,width_i] x kinds */
+ * A pool of a kind that `scaled` names is f8_e4m3 with scheme QIAO_SCHEME_BLOCK and block {1, block}, and its
+ * scales are a pool of their own. Rows are quantised as they are written, by the rule of quantise with a floor
+ * of QIAO_KV_SCALE_FLOOR: per row and `block` channels (the last block may be short),
+ *   scale = max(max|x|, floor) / 448 and q = e4m3(x / scale), to nearest, ties to even
+ * where both divisions are f32 divisions and the scale is not rounded further. Zeros have the scale
+ * floor / 448. The largest number passes over a NaN, which becomes a NaN itself and leaves the rest of its
+ * block alone; a block with an infinity has an infinite scale, and none of its numbers is one afterwards.
+ * rows act[T,width_i] x kinds, slot i32[T]
+ * -> pools (in place) act[pages,page_tokens,width_i] | f8_e4m3[..] x kinds,
+ *    scale pools (in place) f32[pages,page_tokens,ceil(width_i/block)] x scaled kinds, in their order */
+#define QIAO_KV_SCALE_FLOOR 1e-4f
 typedef struct qiao_kv_write_params {
   uint32_t struct_size;
-  int32_t kinds; /* 1..4 */
+  int32_t kinds;   /* 1..4 */
+  uint32_t scaled; /* bit i: pool i has scales */
 } qiao_kv_write_params;
 
 /* ---- attention_schedule: how a backend divides this step's attention, once for all layers. Opaque: its
@@ -306,12 +317,18 @@ typedef struct qiao_attention_schedule_params {
  * One ragged batch: rows q_start[s] .. q_start[s+1] are the last tokens of sequence s, so row i stands at
  * position kv_len[s] - q_start[s+1] + i and sees positions up to its own. Token j of s lies in page
  * table[s][j / page_tokens].
- * q_latent act[T,h,L], q_rope act[T,h,R], latent pool act[pages,page_tokens,L], rope pool
- * act[pages,page_tokens,R], q_start i32[S+1], kv_len i32[S], table i32[S,P], schedule [optional]
+ * Where `scaled` is 1, the latent pool is f8_e4m3 with scheme QIAO_SCHEME_BLOCK and block {1, block}, and
+ * latent[j][c] is its element times scale[j][c / block] of one more argument, as kv_write left them. With L =
+ * 512, R = 64, blocks of 128 and a bf16 rope pool a token has 512 + 16 + 128 = 656 bytes, and pools of strides
+ * of 656 bytes are FlashMLA's rows of its sparse FP8 cache.
+ * q_latent act[T,h,L], q_rope act[T,h,R], latent pool act[pages,page_tokens,L] | f8_e4m3[..], rope pool
+ * act[pages,page_tokens,R], q_start i32[S+1], kv_len i32[S], table i32[S,P], schedule [optional],
+ * latent scale pool f32[pages,page_tokens,ceil(L/block)] (with `scaled` only)
  * -> o act[T,h,L] */
 typedef struct qiao_latent_attention_params {
   uint32_t struct_size;
   float scale;
+  int32_t scaled; /* 0 or 1 */
 } qiao_latent_attention_params;
 
 /* ---- gather_rows: y[i] = x[index[i]]; rows past the live ones are not touched. An index outside [0, T)
@@ -380,12 +397,14 @@ typedef struct qiao_moe_mlp_params {
  * x act[T,H], cos f32[T,R/2], sin f32[T,R/2], slot i32[T], W_q_a [optional] weight[1,Q,H],
  * g_q [optional] f32[Q], W_q weight[1,h*(nope+R),Q or H], W_kv_a weight[1,L+R,H], g_kv f32[L],
  * W_uk weight[h,nope,L] (transposed use)
- * -> q_latent act[T,h,L], q_rope act[T,h,R], latent pool (in place), rope pool (in place) */
+ * -> q_latent act[T,h,L], q_rope act[T,h,R], latent pool (in place), rope pool (in place), latent scale pool (in
+ * place; with `scaled` only, and then the latent is written as kv_write writes a scaled kind) */
 typedef struct qiao_mla_prolog_params {
   uint32_t struct_size;
   int32_t heads, nope;
   int32_t rope_style;
   float eps; /* of both norms */
+  int32_t scaled; /* 0 or 1 */
 } qiao_mla_prolog_params;
 
 #ifdef __cplusplus
