@@ -26,6 +26,8 @@ CLI::Validator ByteSize();
 std::optional<std::pair<std::string, std::string>> KeyValue(const std::string& text);
 
 void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context = true);
+// The load of `bench`; every option but --requests needs --requests.
+void AddLoad(CLI::App* sub, LoadArgs& l);
 void AddSampling(CLI::App* sub, SamplingArgs& s);
 
 // MODEL may be given as --model too, which then is what MODEL would have been.
