@@ -93,8 +93,20 @@ struct PerplexityArgs {
   DeviceArgs device;
 };
 
+// A load of requests, for bench.
+struct LoadArgs {
+  int64_t requests = 0;  // 0: no load
+  std::string rate = "inf", prompt_tokens = "128", output_tokens = "64", shared_prefix;
+  int32_t sequences = 8, mixed_chunk = 64;
+  int64_t cache_tokens = 0;  // 0: what the longest requests need
+  bool prefix_cache = true;
+  double slo_ttft = 0, slo_tpot = 0;  // milliseconds; 0: none
+  std::string plot;
+};
+
 struct BenchArgs {
   std::string model;
+  LoadArgs load;
   std::string prefill = "128,512,2048", depth = "0,4096,16384", batch = "1,8,32";
   int64_t steps = 16, repeat = 5;
   uint64_t seed = 1;
@@ -132,6 +144,7 @@ absl::Status Logits(const LogitsArgs& args);
 absl::Status Tokenize(const TokenizeArgs& args);
 absl::Status Perplexity(const PerplexityArgs& args);
 absl::Status Bench(const BenchArgs& args);
+absl::Status BenchLoad(const BenchArgs& args);  // what Bench is with requests
 absl::Status Synth(const SynthArgs& args);
 absl::Status Convert(const ConvertArgs& args);
 absl::Status Backends(const BackendsArgs& args);

@@ -1,6 +1,5 @@
 // infer bench: how fast a model runs, beside what the machine could do.
 #include <algorithm>
-#include <ctime>
 
 #include "runtime/base/clock.h"
 #include "tools/infer/args.h"
@@ -48,20 +47,6 @@ BenchRoom RoomOf(const BenchArgs& args, const engine::ModelFolder& folder) {
   return room;
 }
 
-std::string Machine() {
-  const MachineFacts facts = SurveyMachine();
-  return absl::StrFormat("%s, %d of %d CPUs, %s; %s", facts.cpu.empty() ? "unknown CPU" : facts.cpu,
-                         facts.usable_cpus, facts.cpus, Bytes(facts.memory), facts.kernel);
-}
-
-std::string Now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  char text[32] = {};
-  if (::gmtime_r(&now, &utc) != nullptr) std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
-}
-
 // All cases once watched, then all of them in turn against the clock, `repeat` times.
 absl::StatusOr<std::vector<BenchResult>> RunCases(Workbench& bench, const BenchPlan& plan, int64_t repeat,
                                                   const std::optional<Limits>& limits) {
@@ -90,6 +75,7 @@ absl::StatusOr<std::vector<BenchResult>> RunCases(Workbench& bench, const BenchP
 
 absl::Status Bench(const BenchArgs& args) {
   CatchInterrupts();
+  if (args.load.requests > 0) return BenchLoad(args);
   QIAO_ASSIGN_OR_RETURN(const BenchLists lists, ReadLists(args));
   // Whether the cases fit is only known when the model's files are open, after the limits are measured.
   QIAO_RETURN_IF_ERROR(CheckModel(args.model, args.device));
@@ -136,8 +122,8 @@ absl::Status Bench(const BenchArgs& args) {
   report.numerics = args.device.numerics;
   report.kv_dtype = Name(ToRunnerOptions(args.device).numerics.cache);
   report.device = device.properties().name;
-  report.machine = Machine();
-  report.date = Now();
+  report.machine = MachineLine();
+  report.date = UtcNow();
   report.threads = device.properties().threads;
   report.row_invariant = runner.programs().row_invariant();
   report.seed = args.seed;

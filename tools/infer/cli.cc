@@ -225,7 +225,9 @@ void AddBench(CLI::App& app, Command& command) {
       "  infer bench models/demo\n"
       "  infer bench models/demo --prefill 512 --depth 0 --batch 1 --profile\n"
       "  infer bench models/demo --depth 0,1024 --batch 1,4,16 --json > bench.json\n"
-      "  infer bench models/demo --prefill none --depth 0 --batch 1 --threads 1 --repeat 9\n\n"
+      "  infer bench models/demo --prefill none --depth 0 --batch 1 --threads 1 --repeat 9\n"
+      "  infer bench models/demo --requests 200 --rate 40 --prompt-tokens lognormal:100:0.8:1000\n"
+      "    --output-tokens uniform:16:128 --slo-ttft 200 --slo-tpot 20 --plot load.svg\n\n"
       "What is measured\n"
       "  limits   The rate of reads over 4 GiB of memory (half of what is free, where that is less) and the\n"
       "           peaks of f32, bf16 and int8 arithmetic in registers, before and after everything else; "
@@ -246,8 +248,17 @@ void AddBench(CLI::App& app, Command& command) {
       "once (experts that its tokens chose, rows of the embedding that they look up) and the cache once, "
       "for\n"
       "each step or for a whole prompt. \"share\" is the measured rate over that limit, and \"experts\" how\n"
-      "many different ones a layer used in a step.");
+      "many different ones a layer used in a step.\n"
+      "With --requests the model serves instead: requests come at random times, with random tokens, as many\n"
+      "as are asked for, all drawn from --seed before the start. Times count from when a request was due.\n"
+      "  TTFT     until the first token.\n"
+      "  TPOT     from the first token to the last, for each token after the first.\n"
+      "  goodput  Requests a second that kept --slo-ttft and --slo-tpot.\n"
+      "  decoding The rate while all sequences decode and no prompt is read: what the batch of that size\n"
+      "           does in the cases above.");
   AddModel(sub, a->model);
+  AddLoad(sub, a->load);
+  AddDrafting(sub, a->device);
   sub->add_option("--prefill", a->prefill, "Lengths of prompts; none: no prompts")->capture_default_str();
   sub->add_option("--depth", a->depth,
                   "Tokens in the cache of each sequence before it decodes; none: no decoding")
@@ -265,6 +276,9 @@ void AddBench(CLI::App& app, Command& command) {
                   "what is free)")
       ->transform(ByteSize());
   sub->add_flag("--profile", a->profile, "Where the time of each case goes, by operation");
+  for (const char* of_cases :
+       {"--prefill", "--depth", "--batch", "--steps", "--repeat", "--stream", "--profile"})
+    sub->get_option(of_cases)->excludes(sub->get_option("--requests"));
   sub->add_flag("--json", a->json, "Print one JSON object");
   AddDevice(sub, a->device);
   OnModel(sub, command, a, Bench);

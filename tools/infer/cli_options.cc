@@ -97,6 +97,39 @@ void AddDrafting(CLI::App* sub, DeviceArgs& d) {
       ->group(group);
 }
 
+void AddLoad(CLI::App* sub, LoadArgs& l) {
+  const std::string group = "Load: requests to the engine instead of single cases";
+  CLI::Option* requests = sub->add_option("--requests", l.requests, "How many")
+                              ->check(Between(int64_t{1}, int64_t{10'000'000}))
+                              ->group(group);
+  const auto with = [&](CLI::Option* option) { option->needs(requests)->group(group); };
+  with(sub->add_option("--rate", l.rate, "Requests a second, at random times (Poisson); inf: all at once")
+           ->capture_default_str());
+  with(sub->add_option("--prompt-tokens", l.prompt_tokens,
+                       "Tokens of a prompt: 128, uniform:16:512, lognormal:MEDIAN:SIGMA[:MOST]")
+           ->capture_default_str());
+  with(sub->add_option("--output-tokens", l.output_tokens, "Tokens of an answer, likewise")
+           ->capture_default_str());
+  with(sub->add_option("--shared-prefix", l.shared_prefix,
+                       "TOKENS or TOKENS:GROUPS before each prompt, the same for all of a group"));
+  with(sub->add_option("--sequences", l.sequences, "Requests that run at once")
+           ->check(Between(1, 4096))
+           ->capture_default_str());
+  with(sub->add_option("--mixed-chunk", l.mixed_chunk,
+                       "Tokens of prompts in a step that also makes tokens for others, at most")
+           ->check(Between(1, 65536))
+           ->capture_default_str());
+  with(sub->add_option("--cache-tokens", l.cache_tokens,
+                       "Tokens that the cache holds (default: as many as the longest requests need at once)")
+           ->check(Between(int64_t{1}, int64_t{1} << 40)));
+  with(sub->add_flag("!--no-prefix-cache", l.prefix_cache, "Compute every prompt from its first token"));
+  with(sub->add_option("--slo-ttft", l.slo_ttft, "Milliseconds to the first token, that goodput asks for")
+           ->check(Between(0.0, 1e9)));
+  with(sub->add_option("--slo-tpot", l.slo_tpot, "Milliseconds for each token after it")
+           ->check(Between(0.0, 1e9)));
+  with(sub->add_option("--plot", l.plot, "Draw the run into this SVG file"));
+}
+
 void AddSampling(CLI::App* sub, SamplingArgs& s) {
   const std::string group =
       "Sampling (default: the model's generation_config.json, greedy where it does not ask to sample)";

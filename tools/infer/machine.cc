@@ -5,13 +5,16 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <set>
 #include <sstream>
 #include <string_view>
 
+#include "absl/strings/str_format.h"
 #include "runtime/base/threads.h"
+#include "tools/infer/terminal.h"
 
 namespace qiao::tools {
 namespace {
@@ -98,6 +101,20 @@ bool OnPath(const std::string& program) {
     if (!folder.empty() && ::access((folder + "/" + program).c_str(), X_OK) == 0) return true;
   }
   return false;
+}
+
+std::string MachineLine() {
+  const MachineFacts facts = SurveyMachine();
+  return absl::StrFormat("%s, %d of %d CPUs, %s; %s", facts.cpu.empty() ? "unknown CPU" : facts.cpu,
+                         facts.usable_cpus, facts.cpus, Bytes(facts.memory), facts.kernel);
+}
+
+std::string UtcNow() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  char text[32] = {};
+  if (::gmtime_r(&now, &utc) != nullptr) std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
 }
 
 }  // namespace qiao::tools

@@ -20,4 +20,8 @@ MachineFacts SurveyMachine();
 // Whether a program of that name is on PATH.
 bool OnPath(const std::string& program);
 
+// What reports say of it, on one line; and the time, as "2026-11-27T21:01:50Z".
+std::string MachineLine();
+std::string UtcNow();
+
 }  // namespace qiao::tools
