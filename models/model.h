@@ -29,7 +29,7 @@ enum class Part {
   kSharedExpert,
   kNorm,
   kHead,
-  kMtp,  // multi-token prediction layers, which ordinary decoding does not run
+  kMtp,  // multi-token prediction layers, which run only to draft tokens
 };
 std::string_view Name(Part part);
 
@@ -64,12 +64,25 @@ class Model {
   virtual ~Model() = default;
   const ModelInfo& info() const { return info_; }
   virtual program::Quantisation quantisation() const = 0;
-  // The row kinds that each layer keeps for each token.
-  virtual std::vector<program::LayerCache> Cache(DType dtype) const = 0;
-  // Emits the forward pass of one step. Outputs: "logits" f32 [logit_rows, V], "argmax" i32 [logit_rows].
+  // Whether the model can draft tokens with a multi-token prediction layer of its own (DeepSeek-V3 technical
+  // report, arXiv 2412.19437, section 2.2).
+  virtual bool drafts() const { return false; }
+  // The row kinds that each layer keeps for each token. With `drafting`, those of the MTP layer come last.
+  virtual std::vector<program::LayerCache> Cache(DType dtype, bool drafting) const = 0;
+  // Emits the forward pass of one step. Outputs: "logits" f32 [logit_rows, V], "argmax" i32 [logit_rows]; with
+  // `drafting` also "hidden" [rows, H], every row after the last norm, in the dtype of activations.
   // Values that taps find by name: "layers.N.input" (the residual stream before layer N), "layers.N.moe.ids",
   // "layers.N.moe.w".
-  virtual absl::Status Build(program::Builder& b) const = 0;
+  virtual absl::Status Build(program::Builder& b, bool drafting) const = 0;
+  // Emits the MTP layer: a row at position i comes with b.hidden(H), the "hidden" that position i has in the
+  // main model or in an earlier draft, and in b.ids() with the token that follows it, which position i + 1
+  // will have. Outputs: "argmax" i32 [logit_rows], the likeliest token of position i + 2, and "hidden"
+  // [logit_rows, H] for a further draft from it. Values that taps find by name, beside those of layer N =
+  // layers: "draft.logits" f32 [logit_rows, V]. Only where drafts(); FAILED_PRECONDITION for a checkpoint
+  // that lacks the layer although its config.json tells of one.
+  virtual absl::Status BuildDraft(program::Builder& /*b*/) const {
+    return Internal("%s has no draft", info_.family);
+  }
   // Every tensor of a complete checkpoint, in the order of releases.
   virtual std::vector<TensorSpec> Tensors() const = 0;
   // Things the config says that do not matter here, or matter to people ("norm_topk_prob is ignored, as in

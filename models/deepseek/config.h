@@ -37,7 +37,8 @@ struct DeepseekConfig {
   std::optional<int64_t> bos;
   std::vector<int64_t> eos;
 
-  bool is_moe(int64_t layer) const { return layer >= dense_layers; }
+  // MTP layers, which come behind the others, always are.
+  bool is_moe(int64_t layer) const { return layer >= dense_layers || layer >= layers; }
   int64_t shared_width() const { return shared_experts * expert_width; }
 };
 

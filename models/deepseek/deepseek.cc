@@ -49,11 +49,21 @@ class Deepseek : public Model {
   Deepseek(DeepseekConfig config, ops::RopeFrequencies frequencies, std::vector<std::string> notes);
 
   program::Quantisation quantisation() const override;
-  std::vector<program::LayerCache> Cache(DType dtype) const override;
-  absl::Status Build(Builder& b) const override;
+  bool drafts() const override { return c_.mtp_layers > 0; }
+  std::vector<program::LayerCache> Cache(DType dtype, bool drafting) const override;
+  absl::Status Build(Builder& b, bool drafting) const override;
+  absl::Status BuildDraft(Builder& b) const override;
   std::vector<TensorSpec> Tensors() const override { return DeepseekTensors(c_); }
 
  private:
+  // The residual stream, and what the last sublayer adds to it: the addition is part of the next norm.
+  struct Stream {
+    ValueId stream = ops::kNoValue, update = ops::kNoValue;
+  };
+  ValueId Table(Builder& b) const { return b.Weight("model.embed_tokens.weight", c_.vocab, c_.hidden); }
+  ValueId Head(Builder& b) const;
+  Builder::RopeTable Rope(Builder& b) const;
+  Stream Layer(Builder& b, int64_t layer, Stream before, Builder::RopeTable rope) const;
   ValueId Attention(Builder& b, int64_t layer, ValueId x, Builder::RopeTable rope) const;
   ValueId FeedForward(Builder& b, int64_t layer, ValueId x) const;
   ValueId GateUp(Builder& b, const std::string& prefix, int64_t width) const;
@@ -104,9 +114,9 @@ program::Quantisation Deepseek::quantisation() const {
   return q;
 }
 
-std::vector<program::LayerCache> Deepseek::Cache(DType dtype) const {
+std::vector<program::LayerCache> Deepseek::Cache(DType dtype, bool drafting) const {
   std::vector<program::LayerCache> layers;
-  for (int64_t l = 0; l < c_.layers; ++l) {
+  for (int64_t l = 0; l < c_.layers + (drafting ? 1 : 0); ++l) {
     layers.push_back(
         {absl::StrFormat("layers.%d.cache", l), {{"latent", c_.kv_rank, dtype}, {"rope", c_.rope, dtype}}});
   }
@@ -211,45 +221,91 @@ ValueId Deepseek::FeedForward(Builder& b, int64_t layer, ValueId x) const {
   return b.MoeMlp(absl::StrFormat("layers.%d.moe", layer), x, w, Gate());
 }
 
-absl::Status Deepseek::Build(Builder& b) const {
-  const auto eps = static_cast<float>(c_.rms_eps);
-  const ValueId table = b.Weight("model.embed_tokens.weight", c_.vocab, c_.hidden);
-  const Builder::RopeTable rope = b.RopeTables(
-      "rope_table", b.positions(), b.Constant("rope.inv_freq", frequencies_.inv_freq), frequencies_.factor);
-  // `stream` is the residual stream; `update` what the last sublayer adds to it. The addition is part of the
-  // next norm.
-  ValueId stream = b.Embedding("layers.0.input", b.ids(), table);
-  ValueId update = ops::kNoValue;
-  for (int64_t l = 0; l < c_.layers; ++l) {
-    const std::string p = absl::StrFormat("model.layers.%d.", l);
-    const ValueId gain = b.Vector(p + "input_layernorm.weight", c_.hidden);
-    ValueId x;
-    if (l == 0) {
-      x = b.RmsNorm("layers.0.input_norm", stream, gain, eps);
-    } else {
-      const Builder::Normed normed =
-          b.AddRmsNorm(absl::StrFormat("layers.%d.input", l), update, stream, gain, eps);
-      x = normed.normed;
-      stream = normed.sum;
-    }
-    const ValueId attention = Attention(b, l, x, rope);
-    const Builder::Normed middle =
-        b.AddRmsNorm(absl::StrFormat("layers.%d.middle", l), attention, stream,
-                     b.Vector(p + "post_attention_layernorm.weight", c_.hidden), eps);
-    stream = middle.sum;
-    update = FeedForward(b, l, middle.normed);
-    if (!b.ok()) break;
-  }
-  // Only the rows whose logits are wanted go through the head.
-  const ValueId last_update = b.GatherRows("final.update", update, b.logit_index());
-  const ValueId last_stream = b.GatherRows("final.stream", stream, b.logit_index());
-  const ValueId normed =
-      b.AddRmsNorm("final", last_update, last_stream, b.Vector("model.norm.weight", c_.hidden), eps).normed;
+Builder::RopeTable Deepseek::Rope(Builder& b) const {
+  return b.RopeTables("rope_table", b.positions(), b.Constant("rope.inv_freq", frequencies_.inv_freq),
+                      frequencies_.factor);
+}
+
+ValueId Deepseek::Head(Builder& b) const {
   const bool own_head = !c_.tied || b.Has("lm_head.weight");
-  const ValueId head = own_head ? b.Weight("lm_head.weight", c_.vocab, c_.hidden) : table;
-  const ValueId logits = b.Linear("logits", normed, head, DType::kF32);
+  return own_head ? b.Weight("lm_head.weight", c_.vocab, c_.hidden) : Table(b);
+}
+
+// Without an update yet, the stream is normed as it is.
+Deepseek::Stream Deepseek::Layer(Builder& b, int64_t layer, Stream before, Builder::RopeTable rope) const {
+  const auto eps = static_cast<float>(c_.rms_eps);
+  const std::string p = absl::StrFormat("model.layers.%d.", layer);
+  const ValueId gain = b.Vector(p + "input_layernorm.weight", c_.hidden);
+  ValueId x, stream = before.stream;
+  if (before.update == ops::kNoValue) {
+    x = b.RmsNorm(absl::StrFormat("layers.%d.input_norm", layer), stream, gain, eps);
+  } else {
+    const Builder::Normed normed =
+        b.AddRmsNorm(absl::StrFormat("layers.%d.input", layer), before.update, stream, gain, eps);
+    x = normed.normed;
+    stream = normed.sum;
+  }
+  const ValueId attention = Attention(b, layer, x, rope);
+  const Builder::Normed middle =
+      b.AddRmsNorm(absl::StrFormat("layers.%d.middle", layer), attention, stream,
+                   b.Vector(p + "post_attention_layernorm.weight", c_.hidden), eps);
+  return {middle.sum, FeedForward(b, layer, middle.normed)};
+}
+
+absl::Status Deepseek::Build(Builder& b, bool drafting) const {
+  const auto eps = static_cast<float>(c_.rms_eps);
+  const ValueId table = Table(b);
+  const Builder::RopeTable rope = Rope(b);
+  Stream s{b.Embedding("layers.0.input", b.ids(), table)};
+  for (int64_t l = 0; l < c_.layers && b.ok(); ++l) s = Layer(b, l, s, rope);
+  ValueId normed;
+  if (drafting) {
+    // The MTP layer takes every row as it leaves the last norm; transformers, vLLM and SGLang agree on that,
+    // the report is silent.
+    const ValueId gain = b.Vector("model.norm.weight", c_.hidden);
+    const ValueId all = b.AddRmsNorm("final", s.update, s.stream, gain, eps).normed;
+    b.Output("hidden", all);
+    normed = b.GatherRows("final.rows", all, b.logit_index());
+  } else {
+    // Only the rows whose logits are wanted go through the last norm and the head.
+    const ValueId last_update = b.GatherRows("final.update", s.update, b.logit_index());
+    const ValueId last_stream = b.GatherRows("final.stream", s.stream, b.logit_index());
+    const ValueId gain = b.Vector("model.norm.weight", c_.hidden);
+    normed = b.AddRmsNorm("final", last_update, last_stream, gain, eps).normed;
+  }
+  const ValueId logits = b.Linear("logits", normed, Head(b), DType::kF32);
   b.Output("logits", logits);
   b.Output("argmax", b.Argmax("argmax", logits));
+  return absl::OkStatus();
+}
+
+// DeepSeek-V3 technical report, 2.2, equations 21 to 23, at depth 1; a model with more MTP layers drafts with
+// its first. The report shares embedding and head with the main model. Releases store copies of both inside
+// the MTP layer; the main model's are used, as vLLM and SGLang do, which saves two matrices of V x H.
+absl::Status Deepseek::BuildDraft(Builder& b) const {
+  const auto eps = static_cast<float>(c_.rms_eps);
+  const std::string p = absl::StrFormat("model.layers.%d.", c_.layers);
+  const std::string name = absl::StrFormat("layers.%d.", c_.layers);
+  if (!b.Has(p + "eh_proj.weight") && b.ok()) {
+    return FailedPrecondition(
+        "drafting needs the MTP layer, but the checkpoint has no tensor \"%seh_proj.weight\", although its "
+        "config.json tells of one (num_nextn_predict_layers); run it without drafting",
+        p);
+  }
+  const ValueId token = b.Embedding(name + "embed", b.ids(), Table(b));
+  const ValueId both = b.RmsNorms(name + "eh",
+                                  {{token, b.Vector(p + "enorm.weight", c_.hidden)},
+                                   {b.hidden(c_.hidden), b.Vector(p + "hnorm.weight", c_.hidden)}},
+                                  eps);
+  const Stream before{
+      b.Linear(name + "input", both, b.Weight(p + "eh_proj.weight", c_.hidden, 2 * c_.hidden))};
+  const Stream s = Layer(b, c_.layers, before, Rope(b));
+  const ValueId last_update = b.GatherRows("draft.update", s.update, b.logit_index());
+  const ValueId last_stream = b.GatherRows("draft.stream", s.stream, b.logit_index());
+  const ValueId gain = b.Vector(p + "shared_head.norm.weight", c_.hidden);
+  const ValueId hidden = b.AddRmsNorm("draft.final", last_update, last_stream, gain, eps).normed;
+  b.Output("hidden", hidden);
+  b.Output("argmax", b.Argmax("draft.argmax", b.Linear("draft.logits", hidden, Head(b), DType::kF32)));
   return absl::OkStatus();
 }
 

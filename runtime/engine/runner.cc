@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "runtime/base/checked.h"
 #include "runtime/ops/graph.h"
 
@@ -98,6 +99,15 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
   if (o.cache_tokens < 0) return InvalidArgument("cache_tokens is %d, must not be negative", o.cache_tokens);
   if (o.logits_each < 1 || o.logits_each > 64)
     return InvalidArgument("logits_each is %d, must be 1..64", o.logits_each);
+  if (o.draft_tokens < 0 || o.draft_tokens > 63)
+    return InvalidArgument("draft_tokens is %d, must be 0..63", o.draft_tokens);
+  if (o.draft_tokens > 0 && !model.drafts()) {
+    return FailedPrecondition(
+        "%d draft tokens were asked for, but the model has no MTP layer to draft with "
+        "(num_nextn_predict_layers in its config.json); run it without",
+        o.draft_tokens);
+  }
+  o.logits_each = std::max(o.logits_each, 1 + o.draft_tokens);
   if (o.chunk < 1 || o.chunk > 65536) return InvalidArgument("chunk is %d, must be 1..65536", o.chunk);
   if (o.page_tokens < 0 || o.page_tokens > 4096)
     return InvalidArgument("page_tokens is %d, must be 1..4096", o.page_tokens);
@@ -117,7 +127,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
   programs.devices = runner->devices_;
   programs.numerics = o.numerics;
   programs.cache.page_tokens = o.page_tokens;
-  programs.cache.layers = model.Cache(o.numerics.cache);
+  programs.cache.layers = model.Cache(o.numerics.cache, o.draft_tokens > 0);
   const int64_t pages_each = CeilDiv(runner->context_, o.page_tokens);
   programs.cache.pages = pages_each * o.sequences;
   if (o.cache_tokens > 0) programs.cache.pages = CeilDiv(o.cache_tokens, o.page_tokens);
@@ -139,9 +149,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
     bucket.rows = static_cast<int32_t>(rows);
     bucket.seqs = static_cast<int32_t>(std::min<int64_t>(rows, o.sequences));
     bucket.logit_rows =
-        o.all_logits
-            ? bucket.rows
-            : static_cast<int32_t>(std::min<int64_t>(rows, int64_t{bucket.seqs} * o.logits_each));
+        o.all_logits ? bucket.rows
+                     : static_cast<int32_t>(std::min<int64_t>(rows, int64_t{bucket.seqs} * o.logits_each));
     bucket.table_width = static_cast<int32_t>(pages_each);
     programs.buckets.push_back(bucket);
     if (rows == chunk) break;
@@ -154,9 +163,11 @@ absl::Status Runner::PlanPrograms(const program::TensorSource& source, program::
   auto plan = [&]() -> absl::Status {
     programs_.reset();
     parameters_ = std::make_unique<program::Parameters>(source, model_.quantisation());
-    QIAO_ASSIGN_OR_RETURN(programs_,
-                          program::ProgramSet::Plan(
-                              *parameters_, [&](program::Builder& b) { return model_.Build(b); }, options));
+    const bool drafting = options_.draft_tokens > 0;
+    const auto build = [&](program::Builder& b) { return model_.Build(b, drafting); };
+    program::ProgramSet::BuildFn draft;
+    if (drafting) draft = [&](program::Builder& b) { return model_.BuildDraft(b); };
+    QIAO_ASSIGN_OR_RETURN(programs_, program::ProgramSet::Plan(*parameters_, build, options, draft));
     return CheckBudget();
   };
   if (options_.load != LoadMode::kAuto) {
@@ -216,6 +227,12 @@ absl::Status Runner::Load(const Progress& progress) {
   }
   QIAO_RETURN_IF_ERROR(programs_->Load(progress));
   pages_ = std::make_unique<PagePool>(programs_->cache().pages);
+  if (options_.draft_tokens > 0) {
+    const auto rows = static_cast<size_t>(programs_->buckets().back().rows);
+    hidden_bytes_ = static_cast<uint64_t>(model_.info().hidden) * SizeOf(options_.numerics.activation);
+    hidden_.resize(rows * hidden_bytes_);
+    draft_hidden_.resize(rows * hidden_bytes_);
+  }
   return absl::OkStatus();
 }
 
@@ -263,7 +280,7 @@ absl::Status Runner::Grow(Sequence& sequence, int64_t tokens) {
                              sequence.length_, tokens, context_);
   }
   const int64_t page_tokens = this->page_tokens();
-  std::vector<int32_t> fresh;
+  absl::InlinedVector<int32_t, 16> fresh, appended;  // a decoding step allocates nothing
   absl::Status status;
   auto acquire = [&]() -> int32_t {
     if (!status.ok()) return -1;
@@ -279,7 +296,6 @@ absl::Status Runner::Grow(Sequence& sequence, int64_t tokens) {
   const auto last = static_cast<size_t>(sequence.length_ / page_tokens);
   if (sequence.length_ % page_tokens != 0 && pages_->holders(sequence.pages_[last]) > 1) own_copy = acquire();
   const int64_t want = CeilDiv(sequence.length_ + tokens, page_tokens);
-  std::vector<int32_t> appended;
   for (auto have = static_cast<int64_t>(sequence.pages_.size()); have < want && status.ok(); ++have) {
     appended.push_back(acquire());
   }
@@ -329,7 +345,6 @@ absl::Status Runner::Step(absl::Span<const Work> work, program::StepObserver* ob
     wanted += LogitRows(w);
   }
   QIAO_ASSIGN_OR_RETURN(int32_t bucket, PickBucket(rows, static_cast<int64_t>(work.size()), wanted));
-  const auto width = static_cast<size_t>(programs_->buckets()[static_cast<size_t>(bucket)].table_width);
 
   // Sequences that grew give their pages back when a later one cannot, or when the step fails.
   size_t grown = 0;
@@ -345,43 +360,67 @@ absl::Status Runner::Step(absl::Span<const Work> work, program::StepObserver* ob
     return status;
   }
 
-  for (auto* v : {&ids_, &positions_, &slots_, &q_start_, &kv_len_, &logit_index_}) v->clear();
-  table_.assign(work.size() * width, 0);
-  q_start_.push_back(0);
-  const int64_t page_tokens = this->page_tokens();
-  for (size_t i = 0; i < work.size(); ++i) {
-    const Sequence& sequence = *work[i].sequence;
-    for (size_t t = 0; t < work[i].tokens.size(); ++t) {
-      const int64_t position = sequence.length_ + static_cast<int64_t>(t);
-      const int32_t page = sequence.pages_[static_cast<size_t>(position / page_tokens)];
-      if (static_cast<int64_t>(work[i].tokens.size() - t) <= LogitRows(work[i])) {
-        logit_index_.push_back(static_cast<int32_t>(ids_.size()));
-      }
-      ids_.push_back(work[i].tokens[t]);
-      positions_.push_back(static_cast<int32_t>(position));
-      slots_.push_back(static_cast<int32_t>(page * page_tokens + position % page_tokens));
+  BeginRows(bucket);
+  for (const Work& w : work) {
+    const Sequence& sequence = *w.sequence;
+    const auto tokens = static_cast<int64_t>(w.tokens.size());
+    for (int64_t t = 0; t < tokens; ++t) {
+      if (tokens - t <= LogitRows(w)) logit_index_.push_back(static_cast<int32_t>(ids_.size()));
+      AddRow(sequence, sequence.length_ + t, w.tokens[static_cast<size_t>(t)]);
     }
-    q_start_.push_back(static_cast<int32_t>(ids_.size()));
-    kv_len_.push_back(static_cast<int32_t>(sequence.length_ + static_cast<int64_t>(work[i].tokens.size())));
-    std::copy(sequence.pages_.begin(), sequence.pages_.end(),
-              table_.begin() + static_cast<ptrdiff_t>(i * width));
+    EndRows(sequence, sequence.length_ + tokens);
   }
-  program::Step step{.bucket = bucket,
-                     .ids = ids_,
-                     .positions = positions_,
-                     .slots = slots_,
-                     .q_start = q_start_,
-                     .kv_len = kv_len_,
-                     .table = table_,
-                     .logit_index = logit_index_};
-  status = programs_->Run(step, observer);
+  last_work_.clear();
+  status = programs_->Run(Inputs(), observer);
   if (!status.ok()) {
     shrink();
     return status;
   }
-  for (const Work& w : work) w.sequence->length_ += static_cast<int64_t>(w.tokens.size());
+  int32_t row = 0;
+  for (const Work& w : work) {
+    const auto tokens = static_cast<int32_t>(w.tokens.size());
+    last_work_.push_back({w.sequence->length_, row, tokens});
+    row += tokens;
+    w.sequence->length_ += tokens;
+  }
+  if (hidden_bytes_ > 0) {
+    const absl::Span<const std::byte> hidden = programs_->Output<std::byte>("hidden");
+    std::copy(hidden.begin(), hidden.end(), hidden_.begin());
+  }
   logit_rows_ = wanted;
   return absl::OkStatus();
+}
+
+void Runner::BeginRows(int32_t bucket) {
+  bucket_ = bucket;
+  for (auto* v : {&ids_, &positions_, &slots_, &q_start_, &kv_len_, &table_, &logit_index_}) v->clear();
+  q_start_.push_back(0);
+}
+
+void Runner::AddRow(const Sequence& sequence, int64_t position, int32_t id) {
+  const int64_t page = sequence.pages_[static_cast<size_t>(position / page_tokens())];
+  ids_.push_back(id);
+  positions_.push_back(static_cast<int32_t>(position));
+  slots_.push_back(static_cast<int32_t>(page * page_tokens() + position % page_tokens()));
+}
+
+void Runner::EndRows(const Sequence& sequence, int64_t length) {
+  q_start_.push_back(static_cast<int32_t>(ids_.size()));
+  kv_len_.push_back(static_cast<int32_t>(length));
+  table_.insert(table_.end(), sequence.pages_.begin(), sequence.pages_.end());
+  const auto width = static_cast<size_t>(programs_->buckets()[static_cast<size_t>(bucket_)].table_width);
+  table_.resize(kv_len_.size() * width, 0);
+}
+
+program::Step Runner::Inputs() const {
+  return {.bucket = bucket_,
+          .ids = ids_,
+          .positions = positions_,
+          .slots = slots_,
+          .q_start = q_start_,
+          .kv_len = kv_len_,
+          .table = table_,
+          .logit_index = logit_index_};
 }
 
 absl::Status Runner::Prefill(Sequence& sequence, absl::Span<const int32_t> tokens, const ChunkFn& each,
@@ -396,6 +435,10 @@ absl::Status Runner::Prefill(Sequence& sequence, absl::Span<const int32_t> token
     const Work work{&sequence, tokens.subspan(at, n), at + n == tokens.size() ? 1 : 0};
     QIAO_RETURN_IF_ERROR(Step({&work, 1}, observer));
     if (each) QIAO_RETURN_IF_ERROR(each(static_cast<int64_t>(at)));
+    if (options_.draft_tokens > 0 && at + n < tokens.size()) {
+      const DraftWork draft{.sequence = &sequence, .next = tokens.subspan(at + 1, n)};
+      QIAO_RETURN_IF_ERROR(Draft({&draft, 1}, observer));
+    }
   }
   return absl::OkStatus();
 }

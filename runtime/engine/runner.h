@@ -59,6 +59,10 @@ struct RunnerOptions {
   int32_t chunk = 512;       // rows of a step at most
   int32_t logits_each = 1;   // rows of a sequence in a step whose logits may be wanted
   bool all_logits = false;   // every row's logits, not only the last of each sequence
+  // Drafts at most that the model's MTP layer makes for a sequence after a step; 0: the layer is not loaded.
+  // logits_each becomes 1 + draft_tokens at least, so that a step can check them. FAILED_PRECONDITION for a
+  // model without such a layer.
+  int32_t draft_tokens = 0;
   // Bytes for everything that is allocated; mapped weights do not count. 0: all, mapped weights included,
   // must fit what the device has free.
   uint64_t memory_budget = 0;
@@ -97,6 +101,23 @@ struct Work {
   int32_t logits = 1;                // of so many of the last tokens (of every token with all_logits)
 };
 
+// What Draft does for one sequence, which the last Step appended to, or which was forked from such a one.
+struct DraftWork {
+  Sequence* sequence = nullptr;
+  // The index, in that Step, of the work whose tokens these are. Tokens of it that turned out wrong must have
+  // been truncated: what stays of them are the last ones of `sequence`.
+  int32_t work = 0;
+  // The tokens that follow each of the last next.size() tokens of the sequence; the last of them is the one
+  // that was just chosen and is not in the sequence yet. At least one; leave none out that stays, or later
+  // drafts get worse.
+  absl::Span<const int32_t> next;
+  // Tokens wanted that may come after the last of `next`; at most RunnerOptions::draft_tokens. `out` is set to
+  // them, the likeliest first one, then the likeliest after that, and so on. Fewer where the context ends (a
+  // step over next.back() and the drafts fits it) or the cache has no page left. May be null for 0.
+  int32_t drafts = 0;
+  std::vector<int32_t>* out = nullptr;
+};
+
 // One step at a time; not thread-safe.
 class Runner {
  public:
@@ -121,15 +142,34 @@ class Runner {
   // One step. INVALID_ARGUMENT for ids outside the vocabulary, RESOURCE_EXHAUSTED when context or pages are
   // used up, and then no sequence has changed.
   absl::Status Step(absl::Span<const Work> work, program::StepObserver* observer = nullptr);
-  // Appends any number of tokens in chunks. The last step's logits are those of the last chunk; with
+  // Appends any number of tokens in chunks. The last step's logits are those of the last chunk, which is the
+  // one that is left to Draft where draft_tokens asks for it (its tokens are step_rows(0)); with
   // all_logits, `each` (may be null) is called after every chunk with the index of its first token.
   using ChunkFn = std::function<absl::Status(int64_t first_token)>;
   absl::Status Prefill(Sequence& sequence, absl::Span<const int32_t> tokens, const ChunkFn& each = nullptr,
                        program::StepObserver* observer = nullptr);
 
+  // Speculative decoding with the model's own MTP layer. Runs the rows of the last Step that stay through the
+  // layer, each with the token that follows it, which fills the layer's cache, and then makes drafts. Call it
+  // after every Step for every sequence that goes on, for chunks of a prompt too, with any number of works,
+  // once or several times. Afterwards there are no logits of the Step any more.
+  //
+  // The layer's cache is one more layer in the pages of the sequences, so that shared prefixes, forks and
+  // copies on write hold it too. The row of a position depends on the token after it: the last row of a prefix
+  // that was shared comes from the text that made it. That, and a Step without Draft, costs accepted drafts at
+  // most; what is generated never depends on drafts. A page that is shared is copied before a row of it is
+  // written, as in Step, so call Draft before sharing what a Step appended.
+  //
+  // FAILED_PRECONDITION without draft_tokens, INVALID_ARGUMENT for tokens that the last Step did not append,
+  // more rows than a step takes or ids outside the vocabulary, RESOURCE_EXHAUSTED where a shared page must be
+  // copied and there is none; the tokens of no sequence change.
+  absl::Status Draft(absl::Span<const DraftWork> work, program::StepObserver* observer = nullptr);
+
   // Of the last step: f32 [V] and the greedy choice, of row i of those whose logits were wanted, in the order
   // of work.
   int64_t logit_rows() const { return logit_rows_; }
+  // Tokens that work i of the last step appended.
+  int32_t step_rows(int32_t i) const { return last_work_[static_cast<size_t>(i)].rows; }
   absl::Span<const float> Logits(int64_t i) const;
   int32_t Argmax(int64_t i) const;
 
@@ -152,6 +192,16 @@ class Runner {
   absl::Status PlanPrograms(const program::TensorSource& source, program::ProgramOptions options);
   absl::Status CheckBudget() const;
   absl::Status Grow(Sequence& sequence, int64_t tokens);
+  absl::Status OwnPages(Sequence& sequence, int64_t from);
+  // The inputs of a step: BeginRows, then for each sequence AddRow for each of its rows and EndRows with the
+  // tokens that it has with them.
+  void BeginRows(int32_t bucket);
+  void AddRow(const Sequence& sequence, int64_t position, int32_t id);
+  void EndRows(const Sequence& sequence, int64_t length);
+  program::Step Inputs() const;
+  absl::Status CheckDraft(absl::Span<const DraftWork> work) const;
+  absl::Status PrepareDraft(absl::Span<const DraftWork> work);
+  absl::Status RunDraft(absl::Span<const DraftWork> work, int32_t made, program::StepObserver* observer);
   int64_t LogitRows(const Work& work) const;
   absl::StatusOr<int32_t> PickBucket(int64_t rows, int64_t seqs, int64_t logit_rows) const;
 
@@ -166,7 +216,21 @@ class Runner {
   int64_t context_ = 0;
   uint64_t cache_bytes_per_token_ = 0;
   int64_t logit_rows_ = 0;
+  // Of the last step, by work: the position of its first token, its first row and their number.
+  struct StepRows {
+    int64_t position = 0;
+    int32_t row = 0, rows = 0;
+  };
+  std::vector<StepRows> last_work_;
+  uint64_t hidden_bytes_ = 0;      // of a row of `hidden_`; 0 without drafting
+  std::vector<std::byte> hidden_;  // of the last step's rows, after the model's last norm
+  // Reused by every draft: the hidden rows that go in; for each work how many drafts it gets, and which row of
+  // the last run's logits is the one to go on from.
+  std::vector<std::byte> draft_hidden_;
+  std::vector<int32_t> draft_counts_;
+  std::vector<size_t> draft_rows_;
   // Reused by every step.
+  int32_t bucket_ = 0;
   std::vector<int32_t> ids_, positions_, slots_, q_start_, kv_len_, table_, logit_index_;
 };
 

@@ -23,7 +23,7 @@ struct CacheFacts {
 
 CacheFacts MeasureCache(const models::Model& model, DType dtype) {
   CacheFacts facts;
-  const std::vector<program::LayerCache> layers = model.Cache(dtype);
+  const std::vector<program::LayerCache> layers = model.Cache(dtype, /*drafting=*/false);
   for (const program::LayerCache& layer : layers) {
     for (const program::RowKind& kind : layer.kinds) {
       facts.per_token += static_cast<uint64_t>(kind.width) * SizeOf(kind.dtype);
