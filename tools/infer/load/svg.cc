@@ -128,12 +128,12 @@ void Legend(std::string& svg, const SvgPanel& panel, double top) {
   double x = kWidth - kRight;
   for (size_t i = panel.series.size(); i-- > 0;) {
     const SvgSeries& series = panel.series[i];
-    Text(svg, x, top - 10, "end", series.name);
-    x -= 7.2 * static_cast<double>(series.name.size()) + 10;
+    x -= 6.6 * static_cast<double>(series.name.size());
+    Text(svg, x, top - 10, "", series.name);
     absl::StrAppendFormat(&svg,
                           "<rect x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"8\" rx=\"2\" class=\"f%d\"/>\n",
-                          x - 8, top - 18, series.colour);
-    x -= 30;
+                          x - 18, top - 18, series.colour);
+    x -= 38;
   }
 }
 
