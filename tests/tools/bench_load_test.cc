@@ -172,7 +172,7 @@ TEST(BenchLoad, WrongOptionsAreUsageErrors) {
       {{"--prompt-tokens", "4000"}, "context is 2048"},
       {{"--sequences", "0"}, "--sequences"},
       {{"--ctx", "100000"}, "--ctx"},
-      {{"--depth", "0"}, "--depth excludes --requests"}};
+      {{"--depth", "0"}, "--requests excludes --depth"}};
   for (const auto& [options, says] : wrong) {
     const Finished finished = Infer(Load(options));
     EXPECT_EQ(finished.exit, 2) << finished.err;
