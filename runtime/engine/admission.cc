@@ -111,6 +111,12 @@ bool Scheduler::FindPages(size_t index, int64_t pages) {
     const bool alone = std::none_of(running_.begin(), running_.begin() + static_cast<ptrdiff_t>(index),
                                     [](const ActivePtr& a) { return !a->sequence.pages().empty(); });
     if (!alone) return false;  // those before it will end
+    // What the tree shares with it, it would have to copy.
+    if (prefixes_ != nullptr && prefixes_->pages() > 0) {
+      prefixes_->Clear();
+      active.planned = 1;
+      continue;
+    }
     if (active.stream->generated() > 0) {
       active.failure = active.stream->End(qiao::Finish::kContext);
     } else {

@@ -135,9 +135,11 @@ TEST_F(Serving, WhenPagesRunOutTheLastBeginsAgainAndNobodyNotices) {
   EngineOptions options = Demo();
   options.sequences = 24;
   options.page_tokens = 8;
-  options.cache_tokens = 400;
+  options.cache_tokens = 328;
   auto engine = Loaded(options);
-  ExpectSame(All(*engine, Mixed(24)), *alone_);
+  // How it comes depends on who is admitted when.
+  for (int round = 0; round < 10 && engine->stats().preemptions == 0; ++round)
+    ExpectSame(All(*engine, Mixed(24)), *alone_);
   const EngineStats stats = engine->stats();
   EXPECT_GT(stats.preemptions, 0);
   EXPECT_EQ(stats.pages_free + stats.pages_cached, stats.pages);
@@ -181,6 +183,27 @@ TEST_F(Serving, WhatWasComputedOnceIsNotComputedAgain) {
   next.ids.push_back(77);
   const auto turn = engine->Generate(next, nullptr);
   EXPECT_EQ(turn->cached_tokens, turn->prompt_tokens - 2);
+}
+
+// The page that is known in part would have to be copied, and there is none left for that.
+TEST_F(Serving, APromptThatFillsTheCacheMayComeTwice) {
+  EngineOptions options = Demo();
+  options.page_tokens = 16;
+  options.cache_tokens = 160;
+  auto engine = Loaded(options);
+  GenerateRequest request;
+  for (int32_t i = 0; i < 150; ++i) request.ids.push_back(10 + i);
+  request.max_tokens = 8;
+  request.ignore_end = true;
+  const auto first = engine->Generate(request, nullptr);
+  ASSERT_TRUE(first.ok()) << first.status().message();
+  request.ids.back() = 7;
+  for (int i = 0; i < 3; ++i) {
+    const auto next = engine->Generate(request, nullptr);
+    ASSERT_TRUE(next.ok()) << next.status().message();
+    EXPECT_EQ(next->ids.size(), 8u);
+  }
+  EXPECT_EQ(engine->stats().failed, 0);
 }
 
 TEST_F(Serving, SeveralAnswersShareThePrompt) {

@@ -196,7 +196,10 @@ std::string ToSvg(const SvgFigure& figure) {
   svg += kStyle;
   absl::StrAppendFormat(&svg, "<rect class=\"paper\" width=\"%.0f\" height=\"%.0f\"/>\n", kWidth, height);
   Text(svg, kLeft - 48, 28, "title", figure.title);
-  Text(svg, kLeft - 48, 47, "", figure.subtitle);
+  // A long one is set smaller, so that it ends on the paper: a letter is about 0.55 of its size wide.
+  const double letters = std::max<double>(1, static_cast<double>(figure.subtitle.size()));
+  absl::StrAppendFormat(&svg, "<text x=\"%.1f\" y=\"47\" style=\"font-size:%.1fpx\">%s</text>\n", kLeft - 48,
+                        std::min(12.0, (kWidth - kLeft) / (0.55 * letters)), Escaped(figure.subtitle));
   const double x_most = std::max(figure.x_most, 1e-6);
   const std::vector<double> x_ticks = LinearTicks(x_most, 10);
   double top = kTop;
