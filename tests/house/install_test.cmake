@@ -68,6 +68,11 @@ string(LENGTH "${text}" length)
 if(length LESS 40)
   message(FATAL_ERROR "the consumer printed only \"${text}\"")
 endif()
+run("the serving consumer" ${CMAKE_COMMAND} -E chdir ${ROOT} ${WORK}/consumer-build/serve "SQLite is a"
+  "In the beginning" "The function returns" "A transaction" "A view is")
+if(NOT output MATCHES "In the beginning.*\n80 tokens")
+  message(FATAL_ERROR "the serving consumer printed \"${output}\"")
+endif()
 
 file(COPY ${ROOT}/backends/null DESTINATION ${WORK})
 run("configuring the null plugin" ${CMAKE_COMMAND} -S ${WORK}/null -B ${WORK}/null-build ${options})
