@@ -3,7 +3,7 @@
 #include <optional>
 #include <utility>
 
-#include "runtime/text/utf8.h"
+#include "runtime/text/pattern_cursor.h"
 
 namespace qiao::text {
 namespace {
@@ -35,10 +35,10 @@ CodePointSet UnionOf(std::vector<CodePointSet> sets) {
   return std::move(sets[0]);
 }
 
-class Parser {
+class Parser : PatternCursor {
  public:
   Parser(std::string_view pattern, std::string_view what, const ConstraintLimits& limits, WorkBudget& budget)
-      : pattern_(pattern), what_(what), limits_(limits), budget_(budget) {}
+      : PatternCursor(pattern), what_(what), limits_(limits), budget_(budget) {}
 
   absl::StatusOr<PatternNode> Parse() {
     QIAO_ASSIGN_OR_RETURN(PatternNode node, ParseAlternation(0));
@@ -47,19 +47,6 @@ class Parser {
   }
 
  private:
-  bool AtEnd() const { return pos_ >= pattern_.size(); }
-  bool LooksAt(std::string_view s) const { return pattern_.substr(pos_).starts_with(s); }
-  bool Take(std::string_view s) {
-    if (!LooksAt(s)) return false;
-    pos_ += s.size();
-    return true;
-  }
-  uint32_t TakeCodePoint() {
-    int length;
-    const uint32_t code = DecodeValid(pattern_.data() + pos_, &length);
-    pos_ += static_cast<size_t>(length);
-    return code;
-  }
   absl::Status Bad(std::string_view why) const {
     return InvalidArgument("%s: offset %d of the pattern: %s", what_, pos_, why);
   }
@@ -335,10 +322,9 @@ class Parser {
     return value;
   }
 
-  std::string_view pattern_, what_;
+  std::string_view what_;
   const ConstraintLimits& limits_;
   WorkBudget& budget_;
-  size_t pos_ = 0;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "runtime/text/pattern_cursor.h"
 #include "runtime/text/pretokenizer_regex.h"
 
 namespace qiao::text {
@@ -23,9 +24,9 @@ CodePointSet FoldCase(CodePointSet set) {
   return set.Union(extra);
 }
 
-class Parser {
+class Parser : PatternCursor {
  public:
-  explicit Parser(std::string_view pattern) : pattern_(pattern) {}
+  explicit Parser(std::string_view pattern) : PatternCursor(pattern) {}
 
   absl::StatusOr<RegexNode> Parse() {
     QIAO_ASSIGN_OR_RETURN(RegexNode node, ParseAlternation(0));
@@ -34,19 +35,6 @@ class Parser {
   }
 
  private:
-  bool AtEnd() const { return pos_ >= pattern_.size(); }
-  bool LooksAt(std::string_view s) const { return pattern_.substr(pos_).starts_with(s); }
-  bool Take(std::string_view s) {
-    if (!LooksAt(s)) return false;
-    pos_ += s.size();
-    return true;
-  }
-  uint32_t TakeCodePoint() {
-    int length;
-    const uint32_t code = DecodeValid(pattern_.data() + pos_, &length);
-    pos_ += static_cast<size_t>(length);
-    return code;
-  }
   absl::Status Bad(std::string_view why) const {
     return InvalidArgument("pattern \"%s\", offset %d: %s", pattern_, pos_, why);
   }
@@ -368,8 +356,6 @@ class Parser {
     return value;
   }
 
-  std::string_view pattern_;
-  size_t pos_ = 0;
   bool fold_ = false;
 };
 

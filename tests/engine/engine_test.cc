@@ -9,23 +9,12 @@
 #include <mutex>
 #include <thread>
 
+#include "tests/engine/demo.h"
+
 namespace qiao {
 namespace {
 
 using testing::HasSubstr;
-
-EngineOptions Demo() {
-  EngineOptions options;
-  options.model = QIAO_MODELS "/demo";
-  options.context = 512;
-  return options;
-}
-
-std::unique_ptr<Engine> Loaded(const EngineOptions& options) {
-  auto engine = Engine::Load(options);
-  EXPECT_TRUE(engine.ok()) << engine.status().message();
-  return engine.ok() ? *std::move(engine) : nullptr;
-}
 
 GenerateRequest Ask(const std::string& prompt, int64_t tokens) {
   GenerateRequest request;

@@ -10,23 +10,12 @@
 #include <random>
 #include <thread>
 
+#include "tests/engine/demo.h"
+
 namespace qiao {
 namespace {
 
 using testing::HasSubstr;
-
-EngineOptions Demo() {
-  EngineOptions options;
-  options.model = QIAO_MODELS "/demo";
-  options.context = 512;
-  return options;
-}
-
-std::unique_ptr<Engine> Loaded(const EngineOptions& options) {
-  auto engine = Engine::Load(options);
-  EXPECT_TRUE(engine.ok()) << engine.status().message();
-  return engine.ok() ? *std::move(engine) : nullptr;
-}
 
 // Submits all, waits for all.
 std::vector<Result<GenerateResult>> All(Engine& engine, const std::vector<GenerateRequest>& requests) {

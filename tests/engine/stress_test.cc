@@ -10,24 +10,12 @@
 #include <mutex>
 #include <random>
 
+#include "tests/engine/demo.h"
+
 namespace qiao {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-EngineOptions Demo() {
-  EngineOptions options;
-  options.model = QIAO_MODELS "/demo";
-  options.context = 512;
-  options.page_tokens = 16;
-  return options;
-}
-
-std::unique_ptr<Engine> Loaded(const EngineOptions& options) {
-  auto engine = Engine::Load(options);
-  EXPECT_TRUE(engine.ok()) << engine.status().message();
-  return engine.ok() ? *std::move(engine) : nullptr;
-}
 
 // The kinds, some of which begin alike.
 std::vector<GenerateRequest> Kinds(size_t count) {
@@ -145,6 +133,7 @@ void Weather(Clock::duration length) {
   std::vector<GenerateResult> alone;
   {
     EngineOptions options = Demo();
+    options.page_tokens = 16;
     options.sequences = 3;
     options.prefix_cache = false;
     auto engine = Loaded(options);
@@ -156,6 +145,7 @@ void Weather(Clock::duration length) {
     }
   }
   EngineOptions options = Demo();
+  options.page_tokens = 16;
   options.sequences = 20;
   options.cache_tokens = 800;
   options.mixed_chunk = 24;
