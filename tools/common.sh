@@ -129,6 +129,7 @@ ensure_packages() {
 configure() {
   local told=$BUILD/logs/configured
   if [[ -f $BUILD/build.ninja && -f $told && $(<"$told") == "$*" ]]; then
+    ninja -C "$BUILD" build.ninja >/dev/null # new files may make new targets
     return
   fi
   if [[ -f $BUILD/CMakeCache.txt ]] && ! grep -q '^CMAKE_GENERATOR:INTERNAL=Ninja$' "$BUILD/CMakeCache.txt"; then

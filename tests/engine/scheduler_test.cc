@@ -4,30 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
-
 #include "runtime/engine/model_folder.h"
-
-namespace {
-
-thread_local int64_t allocations = -1;  // counted where not negative
-
-void* Allocate(size_t bytes) {
-  if (allocations >= 0) ++allocations;
-  void* p = std::malloc(bytes == 0 ? 1 : bytes);
-  if (p == nullptr) throw std::bad_alloc();
-  return p;
-}
-
-}  // namespace
-
-void* operator new(size_t bytes) { return Allocate(bytes); }
-void* operator new[](size_t bytes) { return Allocate(bytes); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, size_t) noexcept { std::free(p); }
-void operator delete[](void* p, size_t) noexcept { std::free(p); }
 
 namespace qiao::engine {
 namespace {
@@ -147,38 +124,6 @@ TEST_F(SchedulerTest, SomeMayPassWhoWaitsForPagesButNotForEver) {
   const auto at = std::find(ended_.begin(), ended_.end(), 1) - ended_.begin();
   EXPECT_GT(at, 5) << "small ones used what it could not";
   EXPECT_LT(at, 55) << "no more than 32 of them before it began, and some beside it";
-}
-
-// Strings, results and the page tables of those who are served grow; the rest of a step does not allocate.
-TEST_F(SchedulerTest, APromptThatSeveralHaveIsReadOnce) {
-  Load(Small(), {.sequences = 4, .mixed_chunk = 32});
-  for (int i = 0; i < 4; ++i) Add(0, 300, 5);
-  while (scheduler_->Step()) {
-  }
-  EXPECT_EQ(ended_.size(), 4u);
-  EXPECT_EQ(scheduler_->stats().prompt_tokens, 300 + 3 * (300 % 16)) << "but for the page that is not full";
-}
-
-TEST_F(SchedulerTest, SteadyDecodingAllocatesNothing) {
-  RunnerOptions options = Small();
-  uint64_t device_allocations = 0;
-  options.device.hooks.allocate = [&](uint64_t bytes, uint64_t alignment) {
-    ++device_allocations;
-    return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  };
-  options.device.hooks.deallocate = [](void* p, uint64_t) { std::free(p); };
-  options.device.options["threads"] = "1";  // what other threads allocate is not seen here
-  Load(options, {.sequences = 4, .mixed_chunk = 32});
-  for (int i = 0; i < 4; ++i) Add(i, 20, 500);
-  while (tokens_ < 400) ASSERT_TRUE(scheduler_->Step());
-  const uint64_t device_before = device_allocations;
-  const int64_t before = tokens_;
-  allocations = 0;
-  for (int i = 0; i < 50; ++i) ASSERT_TRUE(scheduler_->Step());
-  const int64_t counted = std::exchange(allocations, -1);
-  EXPECT_EQ(device_allocations, device_before);
-  EXPECT_EQ(tokens_ - before, 200);
-  EXPECT_LT(counted, 20) << "results double now and then";
 }
 
 }  // namespace

@@ -105,7 +105,7 @@ TEST_F(Serving, InCompanyEveryoneGetsWhatHeGetsAlone) {
 }
 
 TEST_F(Serving, WithOtherChunksThreadsAndPagesToo) {
-  for (int threads : {1, 3}) {
+  for (int threads : {1, 2, 8}) {
     EngineOptions options = Demo();
     options.sequences = 7;
     options.threads = threads;

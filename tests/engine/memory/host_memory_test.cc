@@ -6,9 +6,13 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <string>
 #include <vector>
+
+#include "runtime/engine/model_folder.h"
+#include "runtime/engine/scheduler.h"
 
 namespace {
 
@@ -106,6 +110,41 @@ TEST(HostMemory, EachAllocationOfARequestMayFail) {
     ASSERT_EQ(again->ids, healthy->ids);
     ASSERT_EQ(again->text, healthy->text);
   }
+}
+
+// Strings and results of those who are served grow; the rest of a step does not allocate.
+TEST(HostMemory, SteadyDecodingAllocatesNothing) {
+  auto folder = engine::OpenModelFolder(QIAO_MODELS "/demo");
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  const program::CheckpointSource source(*(*folder)->checkpoint);
+  engine::RunnerOptions options;
+  options.sequences = 4;
+  options.context = 1024;
+  options.page_tokens = 16;
+  options.chunk = 32;
+  options.device.options["threads"] = "1";
+  auto runner = engine::Runner::Plan(*(*folder)->model, source, options);
+  ASSERT_TRUE(runner.ok()) << runner.status();
+  ASSERT_TRUE((*runner)->Load().ok());
+  engine::Scheduler scheduler(**runner, &*(*folder)->tokenizer, {.sequences = 4});
+  for (int32_t i = 0; i < 4; ++i) {
+    auto request = std::make_unique<engine::Request>();
+    for (int32_t t = 0; t < 20; ++t) request->spec.ids.push_back(3 + (t * 37 + i * 101) % 4000);
+    request->spec.max_tokens = 500;
+    request->dropped = std::make_shared<std::atomic<bool>>(false);
+    request->on_done = [](const absl::StatusOr<GenerateResult>&) {};
+    scheduler.Add(std::move(request));
+  }
+  while (scheduler.stats().generated_tokens < 400) ASSERT_TRUE(scheduler.Step());
+  const int64_t before = scheduler.stats().generated_tokens;
+  int64_t counted = 0;
+  {
+    const FailAt count(0);
+    for (int i = 0; i < 50; ++i) ASSERT_TRUE(scheduler.Step());
+    counted = count.count();
+  }
+  EXPECT_EQ(scheduler.stats().generated_tokens - before, 200);
+  EXPECT_LT(counted, 20) << "results double now and then";
 }
 
 }  // namespace
