@@ -58,12 +58,12 @@ class SchedulerTest : public testing::Test {
     scheduler_->Add(std::move(request));
   }
 
+  std::vector<int> began_, ended_;
+  int64_t tokens_ = 0;
   std::unique_ptr<ModelFolder> folder_;
   std::unique_ptr<program::CheckpointSource> source_;
   std::unique_ptr<Runner> runner_;
-  std::unique_ptr<Scheduler> scheduler_;
-  std::vector<int> began_, ended_;
-  int64_t tokens_ = 0;
+  std::unique_ptr<Scheduler> scheduler_;  // the first to go: it ends its requests
 };
 
 TEST_F(SchedulerTest, AShortRequestPassesALongPromptWhichStillAdvances) {
