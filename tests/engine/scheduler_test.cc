@@ -126,5 +126,14 @@ TEST_F(SchedulerTest, SomeMayPassWhoWaitsForPagesButNotForEver) {
   EXPECT_LT(at, 55) << "no more than 32 of them before it began, and some beside it";
 }
 
+TEST_F(SchedulerTest, APromptThatSeveralHaveIsReadOnce) {
+  Load(Small(), {.sequences = 4, .mixed_chunk = 32});
+  for (int i = 0; i < 4; ++i) Add(0, 300, 5);
+  while (scheduler_->Step()) {
+  }
+  EXPECT_EQ(ended_.size(), 4u);
+  EXPECT_EQ(scheduler_->stats().prompt_tokens, 300 + 3 * (300 % 16)) << "but for the page that is not full";
+}
+
 }  // namespace
 }  // namespace qiao::engine
