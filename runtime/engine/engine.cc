@@ -60,7 +60,6 @@ absl::Status CheckServing(const EngineOptions& o) {
   if (o.draft_tokens < 1 || o.draft_tokens > kMostDrafts)
     return InvalidArgument("draft_tokens is %d, must be 1..%d", o.draft_tokens, kMostDrafts);
   if (o.waiting < 1) return InvalidArgument("waiting is %d, must be 1 or more", o.waiting);
-  if (o.cache_tokens < 0) return InvalidArgument("cache_tokens is %d, must not be negative", o.cache_tokens);
   return absl::OkStatus();
 }
 
@@ -141,9 +140,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     runner.page_tokens = options.page_tokens;
     runner.chunk = options.chunk;
     runner.sequences = options.sequences;
-    const int64_t context = options.context > 0 ? options.context
-                                                : std::min(impl->folder->model->info().context,
-                                                           engine::RunnerOptions::kDefaultContext);
+    const int64_t context = engine::ContextOf(options.context, impl->folder->model->info());
     runner.cache_tokens =
         options.cache_tokens != 0 ? options.cache_tokens : context * std::clamp(options.sequences, 1, 4);
     runner.memory_budget = options.memory_budget;

@@ -3,14 +3,13 @@
 
 #include <qiao/engine.h>
 
-#include <exception>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <string>
 
 #include "runtime/base/status.h"
 #include "runtime/engine/model_folder.h"
+#include "runtime/engine/no_throw.h"
 #include "runtime/engine/runner.h"
 #include "runtime/engine/service.h"
 #include "runtime/text/constraint_cache.h"
@@ -45,12 +44,8 @@ template <typename F>
 auto Guarded(F&& body) -> decltype(body()) {
   try {
     return body();
-  } catch (const std::bad_alloc&) {
-    return Status(Code::kResourceExhausted, "no host memory left");
-  } catch (const std::exception& e) {
-    return Status(Code::kInternal, e.what());
   } catch (...) {
-    return Status(Code::kInternal, "an exception of unknown type");
+    return Public(engine::CaughtStatus());
   }
 }
 

@@ -148,10 +148,7 @@ absl::StatusOr<std::unique_ptr<engine::Request>> Engine::Impl::MakeRequest(
   QIAO_RETURN_IF_ERROR(Constrain(spec.constraint, *request));
   request->spec = spec;
   QIAO_ASSIGN_OR_RETURN(request->spec.ids, PromptIds(spec));
-  for (int32_t id : request->spec.ids) {
-    if (id < 0 || id >= runner->model().info().vocab)
-      return InvalidArgument("token id %d is outside the vocabulary of %d", id, runner->model().info().vocab);
-  }
+  QIAO_RETURN_IF_ERROR(runner->CheckIds(request->spec.ids));
   const auto tokens = static_cast<int64_t>(request->spec.ids.size());
   const int64_t room = runner->pages()->size() * runner->page_tokens();
   if (tokens >= room) {

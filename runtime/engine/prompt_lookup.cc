@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/base/split_mix.h"
+
 namespace qiao::engine {
 namespace {
 
@@ -12,15 +14,10 @@ absl::Span<const int32_t> Ngram(absl::Span<const int32_t> history, int32_t end, 
   return history.subspan(static_cast<size_t>(end - n + 1), static_cast<size_t>(n));
 }
 
-// splitmix64's finaliser over each token: ids are small numbers and need spreading.
+// Ids are small numbers and need spreading.
 size_t Hash(absl::Span<const int32_t> ngram) {
   uint64_t h = 0;
-  for (int32_t id : ngram) {
-    h += static_cast<uint32_t>(id) + 0x9e3779b97f4a7c15u;
-    h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
-    h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
-    h ^= h >> 31;
-  }
+  for (int32_t id : ngram) h = SplitMix64(h + static_cast<uint32_t>(id));
   return static_cast<size_t>(h);
 }
 

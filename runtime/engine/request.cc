@@ -24,21 +24,17 @@ OperationObserver* Request::observer(bool prefill) {
 
 absl::Status Request::Progress(int64_t tokens) {
   if (!spec.prefill_progress) return absl::OkStatus();
-  return NoThrow([&]() -> absl::Status {
-    spec.prefill_progress(tokens, result.prompt_tokens);
-    return absl::OkStatus();
-  });
+  return NoThrow([&] { spec.prefill_progress(tokens, result.prompt_tokens); });
 }
 
 void Request::Done() {
   // There is nobody left to tell of an exception.
-  static_cast<void>(NoThrow([&]() -> absl::Status {
+  static_cast<void>(NoThrow([&] {
     if (failure.ok()) {
       on_done(std::move(result));
     } else {
       on_done(failure);
     }
-    return absl::OkStatus();
   }));
 }
 

@@ -47,6 +47,10 @@ absl::StatusOr<LoadMode> ParseLoadMode(std::string_view name) {
   return InvalidArgument("load \"%s\" is not known; there are auto, map and copy", name);
 }
 
+int64_t ContextOf(int64_t asked, const models::ModelInfo& info) {
+  return asked != 0 ? asked : std::min(info.context, RunnerOptions::kDefaultContext);
+}
+
 Sequence::Sequence(Sequence&& other) noexcept { *this = std::move(other); }
 
 Sequence& Sequence::operator=(Sequence&& other) noexcept {
@@ -130,7 +134,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
     const uint32_t preferred = runner->devices_.front()->properties().page_tokens;
     o.page_tokens = preferred != 0 ? preferred : 64;
   }
-  runner->context_ = o.context != 0 ? o.context : std::min(info.context, RunnerOptions::kDefaultContext);
+  runner->context_ = ContextOf(o.context, info);
 
   program::ProgramOptions programs;
   programs.devices = runner->devices_;
@@ -250,12 +254,16 @@ Sequence Runner::NewSequence() {
   return sequence;
 }
 
+absl::Status Runner::CheckIds(absl::Span<const int32_t> ids) const {
+  for (int32_t id : ids) {
+    if (id < 0 || id >= model_.info().vocab)
+      return InvalidArgument("token id %d is outside the vocabulary of %d", id, model_.info().vocab);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Sequence> Runner::Fork(const Sequence& sequence) {
-  Sequence copy = NewSequence();
-  copy.pages_.assign(sequence.pages_.begin(), sequence.pages_.end());
-  copy.length_ = sequence.length_;
-  for (int32_t page : copy.pages_) pages_->Hold(page);
-  return copy;
+  return Share(sequence.pages(), sequence.length());
 }
 
 absl::StatusOr<Sequence> Runner::Share(absl::Span<const int32_t> pages, int64_t length) {
@@ -297,6 +305,21 @@ absl::Status Runner::Repeat(Sequence& sequence, int64_t length) {
   return absl::OkStatus();
 }
 
+// Makes the pages from position `from` on the sequence's own.
+absl::Status Runner::OwnPages(Sequence& sequence, int64_t from) {
+  for (auto i = static_cast<size_t>(from / page_tokens()); i < sequence.pages_.size(); ++i) {
+    int32_t& page = sequence.pages_[i];
+    if (pages_->holders(page) == 1) continue;
+    QIAO_ASSIGN_OR_RETURN(const int32_t own, pages_->Acquire());
+    if (absl::Status copied = programs_->CopyPage(page, own); !copied.ok()) {
+      pages_->Release(own);
+      return copied;
+    }
+    pages_->Release(std::exchange(page, own));
+  }
+  return absl::OkStatus();
+}
+
 // Makes room for `tokens` more, all of it or none: pages for the new tokens, and an own copy of a last page
 // that is shared and would be written.
 absl::Status Runner::Grow(Sequence& sequence, int64_t tokens) {
@@ -309,15 +332,7 @@ absl::Status Runner::Grow(Sequence& sequence, int64_t tokens) {
         "%d more tokens take %d pages of the KV cache, and %d of its %d are free; allow more context (--ctx)",
         tokens, need, pages_->free(), pages_->size());
   }
-  const auto last = static_cast<size_t>(sequence.length_ / page_tokens());
-  if (sequence.length_ % page_tokens() != 0 && pages_->holders(sequence.pages_[last]) > 1) {
-    QIAO_ASSIGN_OR_RETURN(const int32_t own, pages_->Acquire());
-    if (absl::Status copied = programs_->CopyPage(sequence.pages_[last], own); !copied.ok()) {
-      pages_->Release(own);
-      return copied;
-    }
-    pages_->Release(std::exchange(sequence.pages_[last], own));
-  }
+  QIAO_RETURN_IF_ERROR(OwnPages(sequence, sequence.length_));
   const int64_t want = CeilDiv(sequence.length_ + tokens, page_tokens());
   while (static_cast<int64_t>(sequence.pages_.size()) < want) {
     QIAO_ASSIGN_OR_RETURN(const int32_t page, pages_->Acquire());
@@ -350,11 +365,7 @@ absl::Status Runner::Step(absl::Span<const Work> work, program::StepObserver* ob
     if (w.sequence == nullptr || w.sequence->runner_ != this || w.tokens.empty()) {
       return InvalidArgument("a step needs sequences of this runner, with at least one token each");
     }
-    for (int32_t id : w.tokens) {
-      if (id < 0 || id >= model_.info().vocab) {
-        return InvalidArgument("token id %d is outside the vocabulary of %d", id, model_.info().vocab);
-      }
-    }
+    QIAO_RETURN_IF_ERROR(CheckIds(w.tokens));
     rows += static_cast<int64_t>(w.tokens.size());
     wanted += LogitRows(w);
   }

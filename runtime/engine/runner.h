@@ -78,6 +78,9 @@ struct RunnerOptions {
   static constexpr double kCopyShare = 0.6;
 };
 
+// The context that a runner gets: what was asked for, else the model's, at most kDefaultContext.
+int64_t ContextOf(int64_t asked, const models::ModelInfo& info);
+
 class Runner;
 
 // The tokens that a sequence has in the cache. Move-only; its pages are given back when it dies. Must not
@@ -139,6 +142,9 @@ class Runner {
   Sequence NewSequence();
   // The same tokens in another sequence, sharing the pages; a page that both would write is copied.
   absl::StatusOr<Sequence> Fork(const Sequence& sequence);
+
+  // INVALID_ARGUMENT for ids outside the vocabulary.
+  absl::Status CheckIds(absl::Span<const int32_t> ids) const;
 
   // A sequence of `length` tokens that already lie in these pages, which others may hold too. INVALID_ARGUMENT
   // unless the pages are just enough.

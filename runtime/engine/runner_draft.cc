@@ -26,26 +26,7 @@ absl::Status Runner::CheckDraft(absl::Span<const DraftWork> work) const {
       return InvalidArgument("%d drafts were asked for; draft_tokens allows %d, and they need a place to go",
                              w.drafts, options_.draft_tokens);
     }
-    for (int32_t id : w.next) {
-      if (id < 0 || id >= model_.info().vocab)
-        return InvalidArgument("token id %d is outside the vocabulary of %d", id, model_.info().vocab);
-    }
-  }
-  return absl::OkStatus();
-}
-
-// Makes the pages from position `from` on the sequence's own.
-absl::Status Runner::OwnPages(Sequence& sequence, int64_t from) {
-  for (auto i = static_cast<size_t>(from / page_tokens()); i < sequence.pages_.size(); ++i) {
-    int32_t& page = sequence.pages_[i];
-    if (pages_->holders(page) == 1) continue;
-    QIAO_ASSIGN_OR_RETURN(const int32_t own, pages_->Acquire());
-    if (absl::Status copied = programs_->CopyPage(page, own); !copied.ok()) {
-      pages_->Release(own);
-      return copied;
-    }
-    pages_->Release(page);
-    page = own;
+    QIAO_RETURN_IF_ERROR(CheckIds(w.next));
   }
   return absl::OkStatus();
 }

@@ -1,7 +1,6 @@
 #include "runtime/engine/scheduler.h"
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
 #include "runtime/base/checked.h"
@@ -48,7 +47,7 @@ void Scheduler::InsertInOrder(std::vector<ActivePtr>& into, ActivePtr active) {
 
 // Room for the request, wherever it will stand, is made here; later nothing that could fail is in the way.
 void Scheduler::Add(std::unique_ptr<Request> request) {
-  const absl::Status status = NoThrow([&]() -> absl::Status {
+  const absl::Status status = NoThrow([&] {
     request->arrival = arrivals_++;
     request->result.prompt_tokens = static_cast<int64_t>(request->spec.ids.size());
     request->open = request->spec.n;
@@ -61,7 +60,6 @@ void Scheduler::Add(std::unique_ptr<Request> request) {
     auto active = std::make_unique<Active>();
     active->stream = std::make_unique<Stream>(*request, 0, tokenizer_);
     if (request->spec.max_tokens > 0) InsertInOrder(waiting_, std::move(active));
-    return absl::OkStatus();
   });
   if (!status.ok()) {
     request->failure = status;
@@ -80,7 +78,7 @@ bool Scheduler::Step() {
   if (!running_.empty()) {
     Plan();
     Run();
-    Retire();
+    Retire(running_);
   }
   return !requests_.empty() || !over_.empty();
 }
@@ -286,9 +284,8 @@ void Scheduler::Remember(const Active& active, bool whole) {
   const size_t pages = whole ? CeilDiv(length, page) : length / page;
   const absl::Span<const int32_t> tokens = active.stream->tokens();
   // Without memory for it, it is forgotten.
-  static_cast<void>(NoThrow([&]() -> absl::Status {
+  static_cast<void>(NoThrow([&] {
     prefixes_->Insert(tokens.first(std::min(length, pages * page)), active.sequence.pages().first(pages));
-    return absl::OkStatus();
   }));
 }
 
@@ -305,31 +302,31 @@ void Scheduler::EndCancelled() {
       request.open = 1;  // choices that have not begun never will
     }
   }
-  if (any) Retire();
+  if (!any) return;
+  Retire(running_);
+  Retire(waiting_);
 }
 
 // What has ended or failed gives its pages back; a request ends with the last of its choices, or with the first
 // that fails.
-void Scheduler::Retire() {
-  for (std::vector<ActivePtr>* actives : {&running_, &waiting_}) {
-    for (size_t i = 0; i < actives->size();) {
-      Active& active = *(*actives)[i];
-      Request& request = active.request();
-      if (!active.failure.ok() && request.failure.ok()) request.failure = active.failure;
-      if (active.failure.ok() && !active.stream->finished()) {
-        ++i;
-        continue;
-      }
-      if (active.failure.ok()) {
-        Remember(active, /*whole=*/true);
-        --request.open;
-      }
-      const bool over = request.open == 0 || !request.failure.ok();
-      actives->erase(actives->begin() + static_cast<ptrdiff_t>(i));
-      if (!over) continue;
-      Finish(request);
-      i = 0;  // others of it may have gone too
+void Scheduler::Retire(std::vector<ActivePtr>& actives) {
+  for (size_t i = 0; i < actives.size();) {
+    Active& active = *actives[i];
+    Request& request = active.request();
+    if (!active.failure.ok() && request.failure.ok()) request.failure = active.failure;
+    if (active.failure.ok() && !active.stream->finished()) {
+      ++i;
+      continue;
     }
+    if (active.failure.ok()) {
+      Remember(active, /*whole=*/true);
+      --request.open;
+    }
+    const bool over = request.open == 0 || !request.failure.ok();
+    actives.erase(actives.begin() + static_cast<ptrdiff_t>(i));
+    if (!over) continue;
+    Finish(request);
+    i = 0;  // others of it may have gone too
   }
 }
 

@@ -111,7 +111,7 @@ class Scheduler {
   void ForkChoices(Active& first);
   void Measure(int64_t tokens, double seconds);
   void Remember(const Active& active, bool whole);
-  void Retire();
+  void Retire(std::vector<ActivePtr>& actives);
   void Finish(Request& request);
 
   Runner& runner_;
