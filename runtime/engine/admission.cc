@@ -76,12 +76,11 @@ absl::StatusOr<bool> Scheduler::TryAdmit(Active& active, int64_t& available) {
 // Whether somebody is just reading more of the same prompt than the first `known` tokens, by a page at least: then
 // it is better to wait for him than to read it too.
 bool Scheduler::WillBeKnown(const Active& active, int64_t known) const {
-  const std::vector<int32_t>& mine = active.stream->tokens();
+  absl::Span<const int32_t> mine = active.stream->tokens();
+  mine.remove_suffix(1);
   for (const ActivePtr& other : running_) {
     if (!other->ready() || other->decodes()) continue;
-    const std::vector<int32_t>& his = other->stream->tokens();
-    const auto most = static_cast<ptrdiff_t>(std::min(mine.size() - 1, his.size()));
-    const int64_t common = std::mismatch(mine.begin(), mine.begin() + most, his.begin()).first - mine.begin();
+    const int64_t common = CommonBeginning(mine, other->stream->tokens());
     if (common - common % runner_.page_tokens() > known) return true;
   }
   return false;

@@ -15,13 +15,12 @@ bool DraftGain::Try(int64_t sequences) {
   const Class& c = classes_[Order(sequences)];
   if (c.with.steps < kTries) return true;
   if (c.without.steps < kTries) return false;
-  const bool wins = c.with.rate() >= c.without.rate();
-  return c.since_try >= kAgain ? !wins : wins;
+  return c.since_try >= kAgain ? !c.wins() : c.wins();
 }
 
 void DraftGain::Record(int64_t sequences, bool drafted, int64_t tokens, double seconds) {
   Class& c = classes_[Order(sequences)];
-  const bool wins = c.with.rate() >= c.without.rate();
+  const bool wins = c.wins();
   Way& way = drafted ? c.with : c.without;
   ++way.steps;
   way.tokens = way.tokens * kKeep + static_cast<double>(tokens);

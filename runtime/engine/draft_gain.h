@@ -32,6 +32,7 @@ class DraftGain {
   struct Class {
     Way with, without;
     int64_t since_try = 0;  // of the way that loses
+    bool wins() const { return with.rate() >= without.rate(); }
   };
   static constexpr size_t kOrders = 16;
   static constexpr int64_t kTries = 8, kAgain = 256;

@@ -5,6 +5,12 @@
 
 namespace qiao::engine {
 
+int64_t CommonBeginning(absl::Span<const int32_t> a, absl::Span<const int32_t> b) {
+  const size_t most = std::min(a.size(), b.size());
+  const auto end = a.begin() + static_cast<ptrdiff_t>(most);
+  return std::mismatch(a.begin(), end, b.begin()).first - a.begin();
+}
+
 PrefixTree::PrefixTree(PagePool& pool, int64_t page_tokens) : pool_(pool), page_tokens_(page_tokens) {}
 
 PrefixTree::~PrefixTree() { Clear(); }
@@ -21,11 +27,7 @@ std::pair<PrefixTree::Node*, int64_t> PrefixTree::Best(Node& node, absl::Span<co
   const auto found = node.children.find(tokens.front());
   if (found == node.children.end()) return best;
   for (const std::unique_ptr<Node>& child : found->second) {
-    const size_t most = std::min(child->tokens.size(), tokens.size());
-    const auto end =
-        std::mismatch(tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(most), child->tokens.begin())
-            .first;
-    const int64_t common = end - tokens.begin();
+    const int64_t common = CommonBeginning(tokens, child->tokens);
     if (common > best.second) best = {child.get(), common};
   }
   return best;

@@ -16,6 +16,9 @@
 
 namespace qiao::engine {
 
+// So many tokens are the same at the beginning of both.
+int64_t CommonBeginning(absl::Span<const int32_t> a, absl::Span<const int32_t> b);
+
 // Not thread-safe. The pool must outlive it.
 class PrefixTree {
  public:

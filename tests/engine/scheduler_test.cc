@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "runtime/engine/model_folder.h"
+#include "tests/models/loaded_model.h"
 
 namespace qiao::engine {
 namespace {
@@ -13,19 +13,11 @@ using testing::ElementsAre;
 
 class SchedulerTest : public testing::Test {
  protected:
-  void SetUp() override {
-    auto folder = OpenModelFolder(QIAO_MODELS "/demo");
-    ASSERT_TRUE(folder.ok()) << folder.status();
-    folder_ = *std::move(folder);
-    source_ = std::make_unique<program::CheckpointSource>(*folder_->checkpoint);
-  }
-
   void Load(RunnerOptions options, SchedulerOptions scheduling) {
-    auto runner = Runner::Plan(*folder_->model, *source_, std::move(options));
-    ASSERT_TRUE(runner.ok()) << runner.status();
-    runner_ = *std::move(runner);
-    ASSERT_TRUE(runner_->Load().ok());
-    scheduler_ = std::make_unique<Scheduler>(*runner_, &*folder_->tokenizer, scheduling);
+    absl::StatusOr<LoadedModel> model = LoadModel(QIAO_MODELS "/demo", std::move(options));
+    ASSERT_TRUE(model.ok()) << model.status();
+    model_ = *std::move(model);
+    scheduler_ = std::make_unique<Scheduler>(*model_.runner, &*model_.folder->tokenizer, scheduling);
   }
   static RunnerOptions Small() {
     RunnerOptions options;
@@ -60,9 +52,7 @@ class SchedulerTest : public testing::Test {
 
   std::vector<int> began_, ended_;
   int64_t tokens_ = 0;
-  std::unique_ptr<ModelFolder> folder_;
-  std::unique_ptr<program::CheckpointSource> source_;
-  std::unique_ptr<Runner> runner_;
+  LoadedModel model_;
   std::unique_ptr<Scheduler> scheduler_;  // the first to go: it ends its requests
 };
 

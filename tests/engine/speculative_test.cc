@@ -5,8 +5,7 @@
 
 #include <algorithm>
 
-#include "runtime/engine/model_folder.h"
-#include "runtime/engine/runner.h"
+#include "tests/models/loaded_model.h"
 
 namespace qiao::engine {
 namespace {
@@ -17,23 +16,10 @@ using Ids = std::vector<int32_t>;
 const char kGolden[] = QIAO_TEST_DATA "/golden/deepseek_v3_fp8_mtp";
 const char kDemo[] = QIAO_MODELS "/demo";
 
-struct Loaded {
-  std::unique_ptr<ModelFolder> folder;
-  std::unique_ptr<program::CheckpointSource> source;
-  std::unique_ptr<Runner> runner;
-};
-
-Loaded Open(const std::string& path, RunnerOptions options) {
-  Loaded m;
-  auto folder = OpenModelFolder(path);
-  EXPECT_TRUE(folder.ok()) << folder.status();
-  m.folder = *std::move(folder);
-  m.source = std::make_unique<program::CheckpointSource>(*m.folder->checkpoint);
-  auto runner = Runner::Plan(*m.folder->model, *m.source, std::move(options));
-  EXPECT_TRUE(runner.ok()) << runner.status();
-  m.runner = *std::move(runner);
-  EXPECT_TRUE(m.runner->Load().ok());
-  return m;
+LoadedModel Open(const std::string& path, RunnerOptions options) {
+  auto model = LoadModel(path, std::move(options));
+  EXPECT_TRUE(model.ok()) << model.status();
+  return model.ok() ? *std::move(model) : LoadedModel();
 }
 
 RunnerOptions Options(std::string_view numerics, int32_t drafts) {
@@ -137,13 +123,13 @@ void ExpectExact(const std::string& model, std::string_view backend, std::string
   {
     RunnerOptions options = Options(numerics, 0);
     options.backend = backend;
-    const Loaded plain = Open(model, options);
+    const LoadedModel plain = Open(model, options);
     for (const Ids& prompt : prompts) want.push_back(Plain(*plain.runner, prompt, tokens));
   }
   for (int32_t drafts : {1, 2, 3}) {
     RunnerOptions options = Options(numerics, drafts);
     options.backend = backend;
-    const Loaded model_with_mtp = Open(model, options);
+    const LoadedModel model_with_mtp = Open(model, options);
     Accepted count;
     const std::vector<Text> got = Speculate(*model_with_mtp.runner, prompts, tokens, drafts, count);
     for (size_t i = 0; i < prompts.size(); ++i) {
@@ -218,7 +204,7 @@ class DraftTest : public testing::Test {
 };
 
 TEST_F(DraftTest, NeverWritesAPageThatAForkShares) {
-  const Loaded m = Open(kGolden, Options("f32", 3));
+  const LoadedModel m = Open(kGolden, Options("f32", 3));
   Runner& runner = *m.runner;
   const auto want_a = Alone(runner, prompt_, 40, 41), want_b = Alone(runner, prompt_, 200, 201);
   ASSERT_NE(want_a, want_b);
@@ -271,7 +257,7 @@ TEST_F(DraftTest, NeverWritesAPageThatAForkShares) {
 TEST_F(DraftTest, WithoutAPageToCopyToNothingChanges) {
   RunnerOptions options = Options("f32", 2);
   options.cache_tokens = 3 * 16;
-  const Loaded m = Open(kGolden, options);
+  const LoadedModel m = Open(kGolden, options);
   Sequence a = m.runner->NewSequence();
   ASSERT_TRUE(m.runner->Prefill(a, prompt_).ok());
   auto b = m.runner->Fork(a);
@@ -291,7 +277,7 @@ TEST_F(DraftTest, BorrowsPagesAndMakesFewerDraftsWhereTheyOrTheContextEnd) {
   RunnerOptions options = Options("f32", 3);
   options.cache_tokens = 2 * 16;
   options.context = 30;
-  const Loaded m = Open(kGolden, options);
+  const LoadedModel m = Open(kGolden, options);
   Runner& runner = *m.runner;
   const Ids page(prompt_.begin(), prompt_.begin() + 16);
   Sequence a = runner.NewSequence();
@@ -317,7 +303,7 @@ TEST_F(DraftTest, BorrowsPagesAndMakesFewerDraftsWhereTheyOrTheContextEnd) {
 }
 
 TEST_F(DraftTest, RefusesWhatTheLastStepDidNotAppend) {
-  const Loaded m = Open(kGolden, Options("f32", 2));
+  const LoadedModel m = Open(kGolden, Options("f32", 2));
   Runner& runner = *m.runner;
   Sequence a = runner.NewSequence();
   Ids next = {4, 5}, out;
@@ -358,7 +344,7 @@ class WithoutMtp : public program::TensorSource {
 };
 
 TEST_F(DraftTest, TheLayerIsLoadedOnlyWhenAskedForAndSharesEmbeddingAndHead) {
-  const Loaded plain = Open(kGolden, Options("f32", 0)), drafting = Open(kGolden, Options("f32", 1));
+  const LoadedModel plain = Open(kGolden, Options("f32", 0)), drafting = Open(kGolden, Options("f32", 1));
   const auto& a = plain.runner->programs();
   const auto& b = drafting.runner->programs();
   EXPECT_EQ(a.cache().layers.size() + 1, b.cache().layers.size());

@@ -40,15 +40,6 @@ Shape Golden::ShapeOf(const std::string& tensor) const {
   return view == nullptr ? Shape() : view->shape;
 }
 
-absl::StatusOr<LoadedModel> LoadModel(const std::string& path, engine::RunnerOptions options) {
-  LoadedModel m;
-  QIAO_ASSIGN_OR_RETURN(m.folder, engine::OpenModelFolder(path));
-  m.source = std::make_unique<program::CheckpointSource>(*m.folder->checkpoint);
-  QIAO_ASSIGN_OR_RETURN(m.runner, engine::Runner::Plan(*m.folder->model, *m.source, std::move(options)));
-  QIAO_RETURN_IF_ERROR(m.runner->Load());
-  return m;
-}
-
 absl::Status Tap::OnLaunch(const program::LaunchEvent& event) {
   const std::vector<ops::ArgSpec> args = ops::Find(event.node->op)->args(event.node->params.data());
   for (size_t a = 0; a < event.node->args.size(); ++a) {

@@ -6,9 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/engine/model_folder.h"
-#include "runtime/engine/runner.h"
 #include "runtime/formats/safetensors.h"
+#include "tests/models/loaded_model.h"
 
 namespace qiao {
 
@@ -28,14 +27,6 @@ class Golden {
   std::shared_ptr<formats::SafetensorsFile> file_;
   int prompts_ = 0;
 };
-
-// A loaded model with what keeps it alive.
-struct LoadedModel {
-  std::unique_ptr<engine::ModelFolder> folder;
-  std::unique_ptr<program::CheckpointSource> source;
-  std::unique_ptr<engine::Runner> runner;
-};
-absl::StatusOr<LoadedModel> LoadModel(const std::string& folder, engine::RunnerOptions options);
 
 // Copies every value whose name ends in one of `suffixes`, by name, for all rows of the last run steps.
 class Tap : public program::StepObserver {

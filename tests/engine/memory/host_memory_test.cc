@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/engine/model_folder.h"
 #include "runtime/engine/scheduler.h"
+#include "tests/models/loaded_model.h"
 
 namespace {
 
@@ -114,19 +114,15 @@ TEST(HostMemory, EachAllocationOfARequestMayFail) {
 
 // Strings and results of those who are served grow; the rest of a step does not allocate.
 TEST(HostMemory, SteadyDecodingAllocatesNothing) {
-  auto folder = engine::OpenModelFolder(QIAO_MODELS "/demo");
-  ASSERT_TRUE(folder.ok()) << folder.status();
-  const program::CheckpointSource source(*(*folder)->checkpoint);
   engine::RunnerOptions options;
   options.sequences = 4;
   options.context = 1024;
   options.page_tokens = 16;
   options.chunk = 32;
   options.device.options["threads"] = "1";
-  auto runner = engine::Runner::Plan(*(*folder)->model, source, options);
-  ASSERT_TRUE(runner.ok()) << runner.status();
-  ASSERT_TRUE((*runner)->Load().ok());
-  engine::Scheduler scheduler(**runner, &*(*folder)->tokenizer, {.sequences = 4});
+  auto model = LoadModel(QIAO_MODELS "/demo", options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  engine::Scheduler scheduler(*model->runner, &*model->folder->tokenizer, {.sequences = 4});
   for (int32_t i = 0; i < 4; ++i) {
     auto request = std::make_unique<engine::Request>();
     for (int32_t t = 0; t < 20; ++t) request->spec.ids.push_back(3 + (t * 37 + i * 101) % 4000);
