@@ -6,14 +6,6 @@
 #include "runtime/engine/no_throw.h"
 
 namespace qiao::engine {
-namespace {
-
-SamplingOptions OfChoice(SamplingOptions options, int32_t choice) {
-  options.seed = ChoiceSeed(options.seed, choice);
-  return options;
-}
-
-}  // namespace
 
 OperationObserver* Request::observer(bool prefill) {
   if (!spec.on_operation) return nullptr;
@@ -43,7 +35,7 @@ Stream::Stream(Request& request, int32_t choice, const text::Tokenizer* tokenize
       choice_(choice),
       prompt_(static_cast<int64_t>(request.spec.ids.size())),
       tokens_(request.spec.ids),
-      sampler_(OfChoice(request.sampling, choice), request.spec.max_tokens),
+      sampler_(Sampler(request.sampling, request.spec.max_tokens).Fork(choice)),
       stops_(request.spec.stop) {
   sampler_.Prompt(request.spec.ids);
   if (request.constraint != nullptr) {
