@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "runtime/text/hex.h"
+
 namespace qiao::text {
 namespace {
 
@@ -23,19 +25,16 @@ bool IsTypeName(const OrderedJson& v) {
 
 // A reference token of a JSON pointer (RFC 6901) in a URI fragment. False: not well formed.
 bool DecodeToken(std::string_view token, std::string* out) {
-  const auto hex = [](char c) {
-    return c >= '0' && c <= '9'                     ? c - '0'
-           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                    : -1;
-  };
   std::string plain;
   for (size_t i = 0; i < token.size(); ++i) {
     if (token[i] != '%') {
       plain += token[i];
       continue;
     }
-    if (i + 2 >= token.size() || hex(token[i + 1]) < 0 || hex(token[i + 2]) < 0) return false;
-    plain += static_cast<char>(hex(token[i + 1]) * 16 + hex(token[i + 2]));
+    if (i + 2 >= token.size()) return false;
+    const int high = HexDigit(token[i + 1]), low = HexDigit(token[i + 2]);
+    if (high < 0 || low < 0) return false;
+    plain += static_cast<char>(high * 16 + low);
     i += 2;
   }
   for (size_t i = 0; i < plain.size(); ++i) {
