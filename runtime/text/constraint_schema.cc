@@ -49,8 +49,6 @@ void Spell(const OrderedJson& value, std::string* out) {
       Spell(value[i], out);
     }
     *out += ']';
-  } else if (value.is_string()) {
-    *out += QuoteJson(value.get_ref<const std::string&>());
   } else {
     *out += value.dump();
   }
