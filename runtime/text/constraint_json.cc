@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "runtime/base/json.h"
 #include "runtime/text/constraint_number.h"
 
 namespace qiao::text {
@@ -14,23 +15,20 @@ struct ByteRange {
 constexpr ByteRange kPlain[] = {{0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x7F}};  // needs no escape
 constexpr ByteRange kHex[] = {{'0', '9'}, {'a', 'f'}, {'A', 'F'}};
 
+// UTF-8 beyond ASCII. States: 0 between characters; 1, 2, 3 with so many continuation bytes to come; 4 to 7
+// after E0, ED, F0, F4, whose next byte has a narrower range (no overlong forms, surrogates, or more than
+// U+10FFFF).
+struct Utf8Edge {
+  uint8_t from, low, high, to;
+};
+constexpr Utf8Edge kUtf8Edges[] = {
+    {0, 0xC2, 0xDF, 1}, {0, 0xE0, 0xE0, 4}, {0, 0xE1, 0xEC, 2}, {0, 0xED, 0xED, 5}, {0, 0xEE, 0xEF, 2},
+    {0, 0xF0, 0xF0, 6}, {0, 0xF1, 0xF3, 3}, {0, 0xF4, 0xF4, 7}, {1, 0x80, 0xBF, 0}, {2, 0x80, 0xBF, 1},
+    {3, 0x80, 0xBF, 2}, {4, 0xA0, 0xBF, 1}, {5, 0x80, 0x9F, 1}, {6, 0x90, 0xBF, 2}, {7, 0x80, 0x8F, 2}};
+
 }  // namespace
 
-std::string QuoteJson(std::string_view text) {
-  constexpr std::string_view kNamed = "\"\\\b\f\n\r\t", kLetters = "\"\\bfnrt", kDigits = "0123456789abcdef";
-  std::string out = "\"";
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (const size_t at = kNamed.find(c); at != kNamed.npos) {
-      out += {'\\', kLetters[at]};
-    } else if (byte < 0x20) {
-      out += {'\\', 'u', '0', '0', kDigits[byte >> 4], kDigits[byte & 15]};
-    } else {
-      out += c;
-    }
-  }
-  return out += '"';
-}
+std::string QuoteJson(std::string_view text) { return Json(text).dump(); }
 
 // Escapes; those of surrogates in pairs.
 void JsonRules::AddEscape(uint32_t from, uint32_t to) {

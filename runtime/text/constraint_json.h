@@ -57,15 +57,4 @@ class JsonRules {
 // A string as JSON, with quotes and the shortest escapes. It must be UTF-8.
 std::string QuoteJson(std::string_view text);
 
-// UTF-8 beyond ASCII. States: 0 between characters; 1, 2, 3 with so many continuation bytes to come; 4 to 7
-// after E0, ED, F0, F4, whose next byte has a narrower range (no overlong forms, surrogates, or more than
-// U+10FFFF).
-struct Utf8Edge {
-  uint8_t from, low, high, to;
-};
-inline constexpr Utf8Edge kUtf8Edges[] = {
-    {0, 0xC2, 0xDF, 1}, {0, 0xE0, 0xE0, 4}, {0, 0xE1, 0xEC, 2}, {0, 0xED, 0xED, 5}, {0, 0xEE, 0xEF, 2},
-    {0, 0xF0, 0xF0, 6}, {0, 0xF1, 0xF3, 3}, {0, 0xF4, 0xF4, 7}, {1, 0x80, 0xBF, 0}, {2, 0x80, 0xBF, 1},
-    {3, 0x80, 0xBF, 2}, {4, 0xA0, 0xBF, 1}, {5, 0x80, 0x9F, 1}, {6, 0x90, 0xBF, 2}, {7, 0x80, 0x8F, 2}};
-
 }  // namespace qiao::text

@@ -159,9 +159,7 @@ uint32_t Machine::Resolve(Expansion* expansion, uint32_t reference) {
   for (Frame& f : call.frames) f.parent = Resolve(expansion, f.parent);
   std::sort(call.frames.begin(), call.frames.end());
   call.frames.erase(std::unique(call.frames.begin(), call.frames.end()), call.frames.end());
-  std::vector<std::pair<uint32_t, uint32_t>> key;
-  for (const Frame& f : call.frames) key.emplace_back(f.to, f.parent);
-  const auto [it, fresh] = known_.try_emplace(std::move(key), arena_.size());
+  const auto [it, fresh] = known_.try_emplace(call.frames, arena_.size());
   if (fresh) arena_.Add(call.frames);
   return call.node = it->second;
 }

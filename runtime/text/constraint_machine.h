@@ -24,6 +24,10 @@ namespace qiao::text {
 struct Frame {
   uint32_t to, parent;
   friend auto operator<=>(const Frame&, const Frame&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const Frame& f) {
+    return H::combine(std::move(h), f.to, f.parent);
+  }
 };
 
 // The stacks, as nodes that are numbered from 0, the empty stack. A parent has a smaller number than its
@@ -121,7 +125,7 @@ class Machine {
   const Automaton& automaton_;
   int max_stack_;
   StackArena arena_;
-  absl::flat_hash_map<std::vector<std::pair<uint32_t, uint32_t>>, uint32_t> known_;  // frames to node
+  absl::flat_hash_map<std::vector<Frame>, uint32_t> known_;  // frames to node
   absl::flat_hash_set<Configuration> seen_;
   std::vector<Configuration> landing_;
   bool pruned_ = false;

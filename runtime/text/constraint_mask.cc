@@ -9,8 +9,8 @@ namespace {
 
 constexpr size_t kMaxSets = 4096;  // of one walker: some 5 MB
 
-void SetBits(const TokenTrie& trie, uint32_t node, std::span<uint32_t> bits) {
-  for (const int32_t token : trie.tokens(node)) {
+void SetBits(std::span<const int32_t> tokens, std::span<uint32_t> bits) {
+  for (const int32_t token : tokens) {
     bits[static_cast<size_t>(token) / 32] |= uint32_t{1} << (token % 32);
   }
 }
@@ -63,7 +63,7 @@ void TrieWalker::Forget() {
 
 void StateMask::AddTo(std::span<uint32_t> bits) const {
   for (size_t i = 0; i < words.size(); ++i) bits[i] |= words[i];
-  for (const int32_t token : tokens) bits[static_cast<size_t>(token) / 32] |= uint32_t{1} << (token % 32);
+  SetBits(tokens, bits);
 }
 
 StateMask MakeStateMask(const Automaton& automaton, const TokenTrie& trie, uint32_t state) {
@@ -77,9 +77,7 @@ StateMask MakeStateMask(const Automaton& automaton, const TokenTrie& trie, uint3
   });
   if (out.tokens.size() > trie.mask_words()) {
     out.words.assign(trie.mask_words(), 0);
-    for (const int32_t token : out.tokens) {
-      out.words[static_cast<size_t>(token) / 32] |= uint32_t{1} << (token % 32);
-    }
+    SetBits(out.tokens, out.words);
     out.tokens = {};
   }
   out.tokens.shrink_to_fit();
@@ -137,7 +135,7 @@ size_t MaskCache::size() const {
 
 void FillMask(const Automaton& automaton, const TokenTrie& trie, int max_stack, const StackArena& arena,
               const ConfigurationSet& set, MaskCache& cache, std::span<uint32_t> bits) {
-  const auto mark = [&](uint32_t node, bool) { SetBits(trie, node, bits); };
+  const auto mark = [&](uint32_t node, bool) { SetBits(trie.tokens(node), bits); };
   std::optional<TrieWalker> walker;
   bool exact = true;
   for (const Configuration& c : set.configurations) {

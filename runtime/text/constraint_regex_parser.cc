@@ -106,7 +106,7 @@ class Parser : PatternCursor {
     }
     if (LooksAt("*") || LooksAt("+") || LooksAt("?")) return Bad("nothing to repeat");
     if (LooksAt("{")) {
-      if (TakeBraces()) return Bad("nothing to repeat");
+      if (TakeCounts(/*may_lack_min=*/false)) return Bad("nothing to repeat");
       Take("{");
       return SetNode({'{', '{'});
     }
@@ -205,24 +205,6 @@ class Parser : PatternCursor {
     return CodePointSet(*code, *code);
   }
 
-  std::optional<uint32_t> TakeHex(int least, int most) {
-    uint32_t value = 0;
-    int digits = 0;
-    for (; digits < most && !AtEnd(); ++digits, ++pos_) {
-      const char c = pattern_[pos_];
-      const char lower = static_cast<char>(c | 0x20);
-      if (c >= '0' && c <= '9') {
-        value = value << 4 | static_cast<uint32_t>(c - '0');
-      } else if (lower >= 'a' && lower <= 'f') {
-        value = value << 4 | static_cast<uint32_t>(lower - 'a' + 10);
-      } else {
-        break;
-      }
-    }
-    if (digits < least) return std::nullopt;
-    return value;
-  }
-
   absl::StatusOr<CodePointSet> ParseProperty(bool negative) {
     if (!Take("{")) return Bad("\\p needs {name}");
     const size_t close = pattern_.find('}', pos_);
@@ -278,8 +260,8 @@ class Parser : PatternCursor {
       repeat.min = 1;
     } else if (Take("?")) {
       repeat.max = 1;
-    } else if (const auto counts = TakeBraces()) {
-      std::tie(repeat.min, repeat.max) = *counts;
+    } else if (const auto counts = TakeCounts(/*may_lack_min=*/false)) {
+      repeat.min = counts->min, repeat.max = counts->max;
       if (std::max(repeat.min, repeat.max) > limits_.max_repeat) {
         return ResourceExhausted("%s: offset %d of the pattern: a count above %d", what_, pos_,
                                  limits_.max_repeat);
@@ -295,31 +277,6 @@ class Parser : PatternCursor {
     if (LooksAt("*") || LooksAt("?")) return Bad("a quantifier of a quantifier");
     repeat.kids.push_back(std::move(atom));
     return repeat;
-  }
-
-  // {n} {n,} {n,m}; a brace that is none of these is a literal.
-  std::optional<std::pair<int64_t, int64_t>> TakeBraces() {
-    if (!LooksAt("{")) return std::nullopt;
-    const size_t start = pos_;
-    Take("{");
-    const std::optional<int64_t> low = TakeDecimal();
-    std::optional<int64_t> high = low;
-    if (Take(",")) high = LooksAt("}") ? -1 : TakeDecimal();
-    if (!low || !high || !Take("}")) {
-      pos_ = start;
-      return std::nullopt;
-    }
-    return std::pair(*low, *high);
-  }
-
-  std::optional<int64_t> TakeDecimal() {
-    const size_t start = pos_;
-    int64_t value = 0;
-    for (; !AtEnd() && pattern_[pos_] >= '0' && pattern_[pos_] <= '9'; ++pos_) {
-      value = std::min<int64_t>(value * 10 + (pattern_[pos_] - '0'), 1'000'000'000);
-    }
-    if (pos_ == start) return std::nullopt;
-    return value;
   }
 
   std::string_view what_;

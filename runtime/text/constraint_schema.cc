@@ -24,11 +24,6 @@ namespace {
 
 constexpr uint32_t kNone = JsonRules::kNone;
 
-const OrderedJson* Find(const OrderedJson& schema, const char* keyword) {
-  const auto it = schema.find(keyword);
-  return it == schema.end() ? nullptr : &*it;
-}
-
 bool IsFalse(const OrderedJson* schema) { return schema && schema->is_boolean() && !schema->get<bool>(); }
 
 // A value as it may be written, with kOptionalSpace where a space may stand.
@@ -49,8 +44,6 @@ void Spell(const OrderedJson& value, std::string* out) {
       Spell(value[i], out);
     }
     *out += ']';
-  } else if (value.is_string()) {
-    *out += QuoteJson(value.get_ref<const std::string&>());
   } else {
     *out += value.dump();
   }
@@ -74,14 +67,6 @@ bool IsPlain(const OrderedJson& schema) {
   }
   const OrderedJson* items = Find(schema, "items");
   return !items || !items->is_array();
-}
-
-// A keyword's strings: one, as schemas write it, or a list, as merging leaves it.
-std::vector<std::string> StringsOf(const OrderedJson& schema, const char* keyword) {
-  const OrderedJson* value = Find(schema, keyword);
-  if (!value) return {};
-  if (value->is_string()) return {value->get<std::string>()};
-  return value->get<std::vector<std::string>>();
 }
 
 // Rules are made one after the other from a queue, since a schema may come back to itself.
@@ -115,24 +100,21 @@ class SchemaCompiler {
   // The rule of a subschema of what is being compiled. Merged schemas are copies: those that read the same
   // are one, or a recursion would make them without end.
   uint32_t RuleFor(const OrderedJson& schema) {
-    const bool original = document_.Has(&schema);
-    if (original) {
-      if (const auto it = rules_.find(&schema); it != rules_.end()) return it->second;
+    const auto enqueue = [&](const OrderedJson* origin) {
+      const uint32_t rule = b_.AddRule();
+      queue_.push_back({&schema, origin, rule});
+      return rule;
+    };
+    if (document_.Has(&schema)) {
+      const auto [it, fresh] = rules_.try_emplace(&schema);
+      if (fresh) it->second = enqueue(&schema);
+      return it->second;
     }
-    std::string text;
-    if (!original) {
-      text = schema.dump();
-      if (!b_.budget().Spend(static_cast<int64_t>(text.size() / 8))) return 0;
-      if (const auto it = merged_rules_.find(text); it != merged_rules_.end()) return it->second;
-    }
-    const uint32_t rule = b_.AddRule();
-    queue_.push_back({&schema, original ? &schema : origin_, rule});
-    if (original) {
-      rules_[&schema] = rule;
-    } else {
-      merged_rules_[std::move(text)] = rule;
-    }
-    return rule;
+    std::string text = schema.dump();
+    if (!b_.budget().Spend(static_cast<int64_t>(text.size() / 8))) return 0;
+    const auto [it, fresh] = merged_rules_.try_emplace(std::move(text));
+    if (fresh) it->second = enqueue(origin_);
+    return it->second;
   }
 
   absl::Status Compile(const OrderedJson& schema, uint32_t start) {
@@ -279,11 +261,15 @@ class SchemaCompiler {
       QIAO_ASSIGN_OR_RETURN(code, Intersect(*code, *next, b_.limits(), b_.budget()));
       return absl::OkStatus();
     };
-    for (const std::string& pattern : StringsOf(schema, "pattern")) {
+    const auto strings = [&](const char* keyword) {
+      const OrderedJson* value = Find(schema, keyword);
+      return value ? StringsOf(*value) : std::vector<std::string>();
+    };
+    for (const std::string& pattern : strings("pattern")) {
       QIAO_RETURN_IF_ERROR(
           add(BuildRegex(pattern, RegexMatch::kPart, Where() + "/pattern", b_.limits(), b_.budget())));
     }
-    for (const std::string& format : StringsOf(schema, "format")) {
+    for (const std::string& format : strings("format")) {
       const std::optional<std::string_view> pattern = FormatPattern(format);
       if (!pattern) return InvalidArgument("%s: \"format\": \"%s\" is not supported", Where(), format);
       QIAO_RETURN_IF_ERROR(

@@ -4,10 +4,20 @@
 #include <cmath>
 #include <utility>
 
+#include "runtime/text/hex.h"
+
 namespace qiao::text {
 namespace {
 
 constexpr size_t kMaxPathBytes = 300;  // in a message
+
+// As much of `text` as a message may hold. A cut inside a character would make it something other than UTF-8.
+std::string_view Clipped(std::string_view text) {
+  if (text.size() <= kMaxPathBytes) return text;
+  size_t end = kMaxPathBytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return text.substr(0, end);
+}
 
 bool IsCount(const OrderedJson& v) {
   if (v.is_number_unsigned()) return true;
@@ -23,19 +33,16 @@ bool IsTypeName(const OrderedJson& v) {
 
 // A reference token of a JSON pointer (RFC 6901) in a URI fragment. False: not well formed.
 bool DecodeToken(std::string_view token, std::string* out) {
-  const auto hex = [](char c) {
-    return c >= '0' && c <= '9'                     ? c - '0'
-           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                    : -1;
-  };
   std::string plain;
   for (size_t i = 0; i < token.size(); ++i) {
     if (token[i] != '%') {
       plain += token[i];
       continue;
     }
-    if (i + 2 >= token.size() || hex(token[i + 1]) < 0 || hex(token[i + 2]) < 0) return false;
-    plain += static_cast<char>(hex(token[i + 1]) * 16 + hex(token[i + 2]));
+    if (i + 2 >= token.size()) return false;
+    const int high = HexDigit(token[i + 1]), low = HexDigit(token[i + 2]);
+    if (high < 0 || low < 0) return false;
+    plain += static_cast<char>(high * 16 + low);
     i += 2;
   }
   for (size_t i = 0; i < plain.size(); ++i) {
@@ -51,7 +58,7 @@ bool DecodeToken(std::string_view token, std::string* out) {
 
 void AppendToken(std::string_view token, std::string* out) {
   *out += '/';
-  for (const char c : token.substr(0, kMaxPathBytes)) {
+  for (const char c : Clipped(token)) {
     if (c == '~') {
       *out += "~0";
     } else if (c == '/') {
@@ -167,7 +174,7 @@ std::string SchemaDocument::PathOf(uint32_t place) const {
   std::vector<uint32_t> up = {place};
   while (!all_[up.back()].keyword.empty()) up.push_back(all_[up.back()].parent);
   std::string out = "#";
-  out += all_[up.back()].key.substr(0, kMaxPathBytes);
+  out += Clipped(all_[up.back()].key);
   while (up.pop_back(), !up.empty()) {
     const Place& p = all_[up.back()];
     AppendToken(p.keyword, &out);
@@ -176,12 +183,7 @@ std::string SchemaDocument::PathOf(uint32_t place) const {
     } else if (p.key.data() != nullptr) {
       AppendToken(p.key, &out);
     }
-    if (out.size() > kMaxPathBytes) {
-      // A cut inside a character would make the message something other than UTF-8.
-      size_t end = kMaxPathBytes;
-      while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0) == 0x80) --end;
-      return out.substr(0, end) + "...";
-    }
+    if (out.size() > kMaxPathBytes) return std::string(Clipped(out)) + "...";
   }
   return out;
 }
@@ -230,7 +232,7 @@ absl::Status SchemaDocument::CheckKeyword(uint32_t place, const std::string& key
           "schema at %s: the keyword \"%s\" is not known; if it is an annotation, leave it out or begin its "
           "name "
           "with x-",
-          PathOf(place), keyword.substr(0, kMaxPathBytes));
+          PathOf(place), Clipped(keyword));
     case K::kOnlyFalse:
       if (value.is_boolean() && !value.get<bool>()) break;
       [[fallthrough]];
@@ -287,8 +289,7 @@ absl::Status SchemaDocument::CheckKeyword(uint32_t place, const std::string& key
 absl::Status SchemaDocument::Find(uint32_t place, const std::string& ref, WorkBudget& budget) {
   if (!references_.try_emplace(ref, nullptr).second) return absl::OkStatus();
   const auto bad = [&](std::string_view why) {
-    return InvalidArgument("schema at %s: the reference \"%s\" %s", PathOf(place),
-                           ref.substr(0, kMaxPathBytes), why);
+    return InvalidArgument("schema at %s: the reference \"%s\" %s", PathOf(place), Clipped(ref), why);
   };
   if (ref.empty() || ref[0] != '#' || (ref.size() > 1 && ref[1] != '/')) {
     return bad("is not supported: only JSON pointers into the same document are, such as #/$defs/name");

@@ -15,11 +15,6 @@ int64_t SizeOf(const OrderedJson& v) {
   return size;
 }
 
-std::vector<std::string> NamesOf(const OrderedJson& type) {
-  if (type.is_string()) return {type.get<std::string>()};
-  return type.get<std::vector<std::string>>();
-}
-
 bool Holds(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -32,8 +27,18 @@ OrderedJson BothOf(const OrderedJson& a, const OrderedJson& b) {
 
 }  // namespace
 
+const OrderedJson* Find(const OrderedJson& schema, std::string_view keyword) {
+  const auto it = schema.find(keyword);
+  return it == schema.end() ? nullptr : &*it;
+}
+
+std::vector<std::string> StringsOf(const OrderedJson& value) {
+  if (value.is_string()) return {value.get<std::string>()};
+  return value.get<std::vector<std::string>>();
+}
+
 std::vector<std::string> TypesOf(const OrderedJson& schema) {
-  if (const auto it = schema.find("type"); it != schema.end()) return NamesOf(*it);
+  if (const OrderedJson* type = Find(schema, "type")) return StringsOf(*type);
   constexpr std::pair<std::string_view, std::string_view> kAbout[] = {
       {"properties", "object"}, {"required", "object"},         {"additionalProperties", "object"},
       {"items", "array"},       {"prefixItems", "array"},       {"minItems", "array"},
@@ -178,7 +183,7 @@ absl::StatusOr<bool> SchemaMerger::MergeKeyword(OrderedJson* a, const std::strin
   }
   OrderedJson& mine = *here;
   if (keyword == "type") {
-    const std::vector<std::string> x = NamesOf(mine), y = NamesOf(b);
+    const std::vector<std::string> x = StringsOf(mine), y = StringsOf(b);
     OrderedJson types = OrderedJson::array();
     for (const std::string& name : x) {
       if (Holds(y, name) || (name == "integer" && Holds(y, "number"))) types.push_back(name);
@@ -216,20 +221,15 @@ absl::StatusOr<bool> SchemaMerger::MergeKeyword(OrderedJson* a, const std::strin
 }
 
 absl::Status SchemaMerger::MergeProperties(OrderedJson* a, const OrderedJson& b) {
-  const auto part = [](const OrderedJson& schema, const char* keyword) {
-    const auto it = schema.find(keyword);
-    return it == schema.end() ? nullptr : &*it;
-  };
-  const OrderedJson *mine = part(*a, "properties"), *others = part(b, "properties");
-  const OrderedJson *my_rest = part(*a, "additionalProperties"),
-                    *other_rest = part(b, "additionalProperties");
+  const OrderedJson *mine = Find(*a, "properties"), *others = Find(b, "properties");
+  const OrderedJson *my_rest = Find(*a, "additionalProperties"),
+                    *other_rest = Find(b, "additionalProperties");
   if (!others && !other_rest) return absl::OkStatus();
   OrderedJson merged = OrderedJson::object();
   const auto find = [&](const OrderedJson* map, const std::string& name) -> const OrderedJson* {
     if (!map) return nullptr;
     budget_.Spend(1 + static_cast<int64_t>(map->size() / 4));
-    const auto it = map->find(name);
-    return it == map->end() ? nullptr : &*it;
+    return Find(*map, name);
   };
   // What the other schema says of a property that it does not name. `true` and silence say nothing.
   const auto beside = [&](const OrderedJson& schema, const OrderedJson* rest) {
@@ -250,9 +250,11 @@ absl::Status SchemaMerger::MergeProperties(OrderedJson* a, const OrderedJson& b)
   if (budget_.spent()) return budget_.status();
   OrderedJson rest;
   const bool has_rest = my_rest || other_rest;
-  if (has_rest)
-    rest = my_rest && other_rest ? BothOf(*my_rest, *other_rest) : my_rest ? *my_rest : *other_rest;
-  if (my_rest && other_rest && my_rest->is_boolean()) rest = my_rest->get<bool>() ? *other_rest : *my_rest;
+  if (my_rest && other_rest) {
+    rest = my_rest->is_boolean() ? beside(*other_rest, my_rest) : BothOf(*my_rest, *other_rest);
+  } else if (has_rest) {
+    rest = my_rest ? *my_rest : *other_rest;
+  }
   if (mine || others) (*a)["properties"] = std::move(merged);
   if (has_rest) (*a)["additionalProperties"] = std::move(rest);
   return absl::OkStatus();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/base/json.h"
@@ -11,6 +12,10 @@
 
 namespace qiao::text {
 
+// What a schema says under a keyword; null where it does not have it.
+const OrderedJson* Find(const OrderedJson& schema, std::string_view keyword);
+// A keyword's strings: one, as schemas write it, or a list, as merging leaves it.
+std::vector<std::string> StringsOf(const OrderedJson& value);
 // The types that a schema's "type" lists, or those that its keywords are about; empty: all.
 std::vector<std::string> TypesOf(const OrderedJson& schema);
 

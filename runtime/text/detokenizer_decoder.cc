@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/text/hex.h"
 #include "runtime/text/pretokenizer.h"
 #include "runtime/text/tokenizer_json.h"
 
@@ -10,13 +11,6 @@ namespace {
 
 // What Replace may make of one piece.
 constexpr size_t kMaxPieceText = size_t{1} << 20;
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 // The byte of a piece like <0x0A>, or -1.
 int ByteOfPiece(std::string_view piece) {

@@ -213,26 +213,6 @@ class Parser : PatternCursor {
     return CodePointSet(*code, *code);
   }
 
-  std::optional<uint32_t> TakeHex(int least, int most) {
-    uint32_t value = 0;
-    int digits = 0;
-    for (; digits < most && !AtEnd(); ++digits, ++pos_) {
-      const char c = pattern_[pos_];
-      uint32_t digit;
-      if (c >= '0' && c <= '9')
-        digit = static_cast<uint32_t>(c - '0');
-      else if (c >= 'a' && c <= 'f')
-        digit = static_cast<uint32_t>(c - 'a' + 10);
-      else if (c >= 'A' && c <= 'F')
-        digit = static_cast<uint32_t>(c - 'A' + 10);
-      else
-        break;
-      value = value << 4 | digit;
-    }
-    if (digits < least) return std::nullopt;
-    return value;
-  }
-
   absl::StatusOr<CodePointSet> ParseProperty(bool negative) {
     if (!Take("{")) return Bad("\\p needs {name}");
     if (Take("^")) negative = !negative;
@@ -300,8 +280,9 @@ class Parser : PatternCursor {
         min = 1;
       } else if (Take("?")) {
         max = 1;
-      } else if (std::optional<std::pair<uint32_t, uint32_t>> counts = TakeBraces()) {
-        std::tie(min, max) = *counts;
+      } else if (const auto counts = TakeCounts(/*may_lack_min=*/true)) {
+        min = static_cast<uint32_t>(counts->min);
+        if (counts->max >= 0) max = static_cast<uint32_t>(counts->max);
         braces = true;
         if (min > kMaxRepeat || (max > kMaxRepeat && max != kRegexInfinite))
           return Unsupported("a count above 1000");
@@ -323,37 +304,6 @@ class Parser : PatternCursor {
       atom = std::move(repeat);
       if (LooksAt("*") || LooksAt("+") || LooksAt("?")) return Unsupported("a quantifier of a quantifier");
     }
-  }
-
-  // {n} {n,} {n,m} {,m}; a brace that is none of these is a literal.
-  std::optional<std::pair<uint32_t, uint32_t>> TakeBraces() {
-    if (!LooksAt("{")) return std::nullopt;
-    const size_t start = pos_;
-    Take("{");
-    const std::optional<uint32_t> low = TakeDecimal();
-    std::optional<uint32_t> high = low;
-    if (Take(",")) {
-      high = TakeDecimal();
-      if (!low && !high)
-        high.reset();
-      else if (!high)
-        high = kRegexInfinite;
-    }
-    if (!high || !Take("}")) {
-      pos_ = start;
-      return std::nullopt;
-    }
-    return std::pair(low.value_or(0), *high);
-  }
-
-  std::optional<uint32_t> TakeDecimal() {
-    const size_t start = pos_;
-    uint32_t value = 0;
-    for (; !AtEnd() && pattern_[pos_] >= '0' && pattern_[pos_] <= '9'; ++pos_) {
-      value = std::min<uint32_t>(value * 10 + static_cast<uint32_t>(pattern_[pos_] - '0'), 1'000'000);
-    }
-    if (pos_ == start) return std::nullopt;
-    return value;
   }
 
   bool fold_ = false;

@@ -37,25 +37,24 @@ std::vector<int32_t> Closing(const std::vector<int32_t>& tokens, const TokenTrie
 
 // A walk of at most `most` tokens; false if it did not end. Uniform among what the mask allows, the end of
 // the text included as often as a coin says; after `patience` tokens, mostly what closes.
-bool Walk(const std::shared_ptr<const Constraint>& constraint, const TokenTrie& trie,
-          const std::shared_ptr<const TokenTrie>& shared, int patience, int most, std::mt19937& random,
-          std::string* text) {
-  ConstraintState state(constraint, shared);
+bool Walk(const std::shared_ptr<const Constraint>& constraint, const std::shared_ptr<const TokenTrie>& trie,
+          int patience, int most, std::mt19937& random, std::string* text) {
+  ConstraintState state(constraint, trie);
   text->clear();
   for (int i = 0; i < most; ++i) {
     if (state.MustEnd() || (state.CanEnd() && random() % 2 == 0)) return true;
-    std::vector<int32_t> tokens = Allowed(state, trie);
+    std::vector<int32_t> tokens = Allowed(state, *trie);
     if (tokens.empty()) {
       EXPECT_TRUE(state.CanEnd()) << "a dead end after " << *text;
       return state.CanEnd();
     }
     if (i >= patience && random() % 8 != 0) {
-      if (std::vector<int32_t> closing = Closing(tokens, trie, random() % 2 == 0); !closing.empty())
+      if (std::vector<int32_t> closing = Closing(tokens, *trie, random() % 2 == 0); !closing.empty())
         tokens = std::move(closing);
     }
     const int32_t token = tokens[random() % tokens.size()];
     EXPECT_TRUE(state.Accept(token)) << *text;
-    text->append(trie.token(token));
+    text->append(trie->token(token));
   }
   return state.CanEnd();
 }
@@ -71,7 +70,7 @@ TEST(ConstraintSample, FinishedTextsAreValid) {
     int finished = 0;
     std::string text;
     for (int i = 0; i < kWalks; ++i) {
-      if (!Walk(constraint, *trie, trie, i * 2, 300, random, &text)) continue;
+      if (!Walk(constraint, trie, i * 2, 300, random, &text)) continue;
       ++finished;
       ASSERT_TRUE(IsValidUtf8(text)) << text;
       const Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -88,7 +87,7 @@ TEST(ConstraintSample, ObjectsAreObjects) {
   std::string text;
   int finished = 0;
   for (int i = 0; i < 60; ++i) {
-    if (!Walk(constraint, *DemoTrie(), DemoTrie(), i, 400, random, &text)) continue;
+    if (!Walk(constraint, DemoTrie(), i, 400, random, &text)) continue;
     ++finished;
     const Json value = Json::parse(text, nullptr, false);
     EXPECT_TRUE(value.is_object()) << text;

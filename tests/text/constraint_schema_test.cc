@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/text/constraint.h"
+#include "runtime/text/utf8.h"
 #include "tests/text/constraint_fixture.h"
 #include "tests/text/schema_validator.h"
 
@@ -117,6 +118,23 @@ TEST(ConstraintSchema, RefusedKeywordsAreNamedWithTheirPlace) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.schema << " " << status;
     EXPECT_THAT(std::string(Message(status)), HasSubstr(std::string(c.place))) << c.schema;
     EXPECT_THAT(std::string(Message(status)), HasSubstr(c.keyword)) << c.schema;
+  }
+}
+
+// What a message repeats of the schema is cut where it is long, between two characters.
+TEST(ConstraintSchema, MessagesAreUtf8) {
+  for (size_t before = 0; before < 4; ++before) {
+    std::string name(before, 'a');
+    for (int i = 0; i < 200; ++i) name += "\xF0\x9F\x98\x80";
+    for (const std::string& schema :
+         {R"({")" + name + R"(":1})", R"({"$ref":")" + name + R"("})", R"({"$ref":"#/)" + name + R"("})",
+          R"({"properties":{")" + name + R"(":{"not":{}}}})",
+          R"({"$ref":"#/$defs/)" + name + R"(","$defs":{")" + name + R"(":{"not":{}}}})"}) {
+      const absl::Status status = Refusal(schema);
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << schema;
+      EXPECT_LT(status.message().size(), 1000u) << schema;
+      EXPECT_TRUE(IsValidUtf8(Message(status))) << status;
+    }
   }
 }
 

@@ -7,8 +7,6 @@
 #include <regex>
 #include <set>
 
-#include "runtime/text/utf8.h"
-
 namespace qiao::text {
 namespace {
 
