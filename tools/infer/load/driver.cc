@@ -5,10 +5,6 @@
 namespace qiao::tools {
 namespace {
 
-Clock::duration FromSeconds(double seconds) {
-  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-}
-
 class Sampler {
  public:
   Sampler(LoadClient& client, LoadRun& run) : client_(client), run_(run), next_(run.start) {
