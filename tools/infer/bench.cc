@@ -115,17 +115,13 @@ absl::Status Bench(const BenchArgs& args) {
 
   const models::ModelInfo& info = runner.model().info();
   const hal::Device& device = runner.device();
-  report.model = args.model;
-  report.family = info.family;
-  report.weight_format = info.weight_format;
-  report.backend = args.device.backend;
-  report.numerics = args.device.numerics;
+  report.facts = RunFactsOf(args.model, args.device);
+  report.facts.family = info.family;
+  report.facts.weight_format = info.weight_format;
+  report.facts.device = device.properties().name;
+  report.facts.row_invariant = runner.programs().row_invariant();
   report.kv_dtype = Name(ToRunnerOptions(args.device).numerics.cache);
-  report.device = device.properties().name;
-  report.machine = MachineLine();
-  report.date = UtcNow();
   report.threads = device.properties().threads;
-  report.row_invariant = runner.programs().row_invariant();
   report.seed = args.seed;
   report.steps = plan.steps;
   report.repeat = args.repeat;

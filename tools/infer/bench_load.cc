@@ -3,13 +3,13 @@
 
 #include "runtime/base/file_writer.h"
 #include "tools/infer/args.h"
+#include "tools/infer/bench_cases.h"
 #include "tools/infer/exit.h"
-#include "tools/infer/interrupt.h"
+#include "tools/infer/generate.h"
 #include "tools/infer/load/driver.h"
 #include "tools/infer/load/engine_client.h"
 #include "tools/infer/load/plot.h"
 #include "tools/infer/load/report.h"
-#include "tools/infer/machine.h"
 #include "tools/infer/memory_use.h"
 #include "tools/infer/model.h"
 #include "tools/infer/terminal.h"
@@ -71,18 +71,19 @@ absl::Status WarmUp(Engine& engine) {
   return FromPublic(engine.Generate(request, nullptr).status());
 }
 
-ServerFacts FactsOf(const BenchArgs& args, const EngineOptions& options, const Engine& engine) {
+RunFacts FactsOf(const BenchArgs& args, const Engine& engine) {
   const ModelDescription model = engine.model();
   const DeviceReport device = engine.device();
-  ServerFacts facts;
-  facts.model = args.model;
+  RunFacts facts = RunFactsOf(args.model, args.device);
   facts.family = model.family;
   facts.weight_format = model.weight_format;
-  facts.backend = options.backend;
-  facts.numerics = options.numerics;
   facts.device = device.name;
-  facts.machine = MachineLine();
   facts.row_invariant = device.row_invariant;
+  return facts;
+}
+
+ServerFacts ServerOf(const EngineOptions& options, const Engine& engine) {
+  ServerFacts facts;
   facts.prefix_cache = options.prefix_cache;
   facts.sequences = options.sequences;
   facts.chunk = options.chunk;
@@ -95,13 +96,12 @@ ServerFacts FactsOf(const BenchArgs& args, const EngineOptions& options, const E
 }
 
 absl::Status WritePlot(const LoadReport& report, const std::string& path) {
-  const ServerFacts& server = report.server;
-  const std::string svg =
-      ToSvg(PlotOf(report.run, report.deadlines,
-                   absl::StrFormat("%s: %.2f requests/s, %s answer tokens/s", server.model,
-                                   report.measures.PerSecond(report.measures.finished),
-                                   Rate(report.measures.PerSecond(report.measures.output_tokens))),
-                   absl::StrFormat("%s; %d sequences at once", Describe(report.plan), server.sequences)));
+  const std::string svg = ToSvg(
+      PlotOf(report.run, report.deadlines,
+             absl::StrFormat("%s: %.2f requests/s, %s answer tokens/s", report.facts.model,
+                             report.measures.PerSecond(report.measures.finished),
+                             Rate(report.measures.PerSecond(report.measures.output_tokens))),
+             absl::StrFormat("%s; %d sequences at once", Describe(report.plan), report.server.sequences)));
   QIAO_ASSIGN_OR_RETURN(FileWriter file, FileWriter::Create(path));
   QIAO_RETURN_IF_ERROR(file.Write(svg));
   return file.Commit();
@@ -136,9 +136,9 @@ absl::Status BenchLoad(const BenchArgs& args) {
                        [&](uint64_t done, uint64_t total) { return bar.Update("requests", done, total); });
   }
   report.measures = Measure(report.run, options.sequences, report.deadlines);
-  report.server = FactsOf(args, options, *engine);
+  report.facts = FactsOf(args, *engine);
+  report.server = ServerOf(options, *engine);
   report.server.load_seconds = load_seconds;
-  report.date = UtcNow();
   report.peak_memory = ReadMemoryUse().peak;
   if (args.json) {
     PrintJson(ToJson(report));
