@@ -78,7 +78,7 @@ absl::Status Bench(const BenchArgs& args) {
   if (args.load.requests > 0) return BenchLoad(args);
   QIAO_ASSIGN_OR_RETURN(const BenchLists lists, ReadLists(args));
   // Whether the cases fit is only known when the model's files are open, after the limits are measured.
-  QIAO_RETURN_IF_ERROR(CheckModel(args.model, args.device));
+  QIAO_RETURN_IF_ERROR(CheckModel(args.model, args.device).status());
   BenchReport report;
   QIAO_ASSIGN_OR_RETURN(report.limits, MeasureLimits(args.device, args.stream_bytes));
   if (Interrupted()) return absl::CancelledError();

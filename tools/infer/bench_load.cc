@@ -17,9 +17,6 @@
 namespace qiao::tools {
 namespace {
 
-// Tokens of a cache page at most, where the device chooses.
-constexpr int64_t kPageTokens = 256;
-
 absl::StatusOr<WorkloadPlan> ReadPlan(const BenchArgs& args) {
   WorkloadPlan plan;
   plan.requests = args.load.requests;
@@ -32,31 +29,27 @@ absl::StatusOr<WorkloadPlan> ReadPlan(const BenchArgs& args) {
 }
 
 // With room for the requests that were drawn, unless the user says how much.
-EngineOptions OptionsFor(const BenchArgs& args, const Workload& workload, const models::ModelInfo& info) {
+EngineOptions OptionsFor(const BenchArgs& args, const Workload& workload) {
   EngineOptions options = ToEngineOptions(args.model, args.device);
   options.sequences = args.load.sequences;
   options.mixed_chunk = args.load.mixed_chunk;
   options.chunk = std::max(options.chunk, options.sequences);
   options.prefix_cache = args.load.prefix_cache;
   options.waiting = static_cast<int32_t>(std::max<int64_t>(options.waiting, args.load.requests + 1));
-  if (options.context == 0) options.context = std::min(info.context, workload.Longest());
+  if (options.context == 0) options.context = workload.Longest();
   options.cache_tokens = args.load.cache_tokens;
   if (options.cache_tokens == 0) {
     options.cache_tokens =
-        workload.CacheTokens(options.sequences, std::max(kPageTokens, args.device.page_tokens));
+        workload.CacheTokens(options.sequences, std::max(kMostPageTokens, args.device.page_tokens));
   }
   return options;
 }
 
-absl::StatusOr<std::unique_ptr<Engine>> LoadFor(const BenchArgs& args, EngineOptions options) {
-  ProgressBar bar;
-  options.progress = bar.callback();
-  Result<std::unique_ptr<Engine>> engine = Engine::Load(options);
-  if (engine.ok()) return *std::move(engine);
-  absl::Status status = ClassifyLoad(FromPublic(engine.status()), args.device);
-  if (ExitOf(status) != kExitMemory || args.load.cache_tokens > 0) return status;
+absl::StatusOr<std::unique_ptr<Engine>> LoadFor(const BenchArgs& args, const EngineOptions& options) {
+  absl::StatusOr<std::unique_ptr<Engine>> engine = LoadEngine(options, args.device);
+  if (ExitOf(engine.status()) != kExitMemory || args.load.cache_tokens > 0) return engine;
   return WithHint(
-      std::move(status),
+      engine.status(),
       absl::StrFormat("the cache was to hold %s tokens; ask for fewer --sequences, or for less with "
                       "--cache-tokens",
                       Grouped(static_cast<uint64_t>(options.cache_tokens))));
@@ -113,17 +106,13 @@ absl::Status BenchLoad(const BenchArgs& args) {
   LoadReport report;
   QIAO_ASSIGN_OR_RETURN(report.plan, ReadPlan(args));
   report.deadlines = {args.load.slo_ttft / 1e3, args.load.slo_tpot / 1e3};
-  engine::OpenOptions open;
-  open.checkpoint = open.text = false;
-  QIAO_ASSIGN_OR_RETURN(const auto folder, OpenModel(args.model, open));
-  const models::ModelInfo& info = folder->model->info();
-  QIAO_RETURN_IF_ERROR(CheckDevice(args.device, info));
+  QIAO_ASSIGN_OR_RETURN(const models::ModelInfo info, CheckModel(args.model, args.device));
   QIAO_ASSIGN_OR_RETURN(
       const Workload workload,
       DrawWorkload(report.plan, info.vocab, args.device.context > 0 ? args.device.context : info.context));
   report.shortened = workload.shortened;
 
-  const EngineOptions options = OptionsFor(args, workload, info);
+  const EngineOptions options = OptionsFor(args, workload);
   const Clock::time_point start = Clock::now();
   QIAO_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadFor(args, options));
   const double load_seconds = Since(start);
