@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "runtime/base/json.h"
 #include "tests/tools/infer_process.h"
@@ -122,8 +120,7 @@ TEST(BenchLoad, PrintsTablesAndDrawsThem) {
         "end to end", "goodput", "0.00 requests/s: 0 of 20", "decoding", "running on average", "prefixes"}) {
     EXPECT_THAT(finished.out, HasSubstr(says));
   }
-  std::ifstream file(plot);
-  const std::string svg((std::istreambuf_iterator<char>(file)), {});
+  const std::string svg = ReadText(plot);
   EXPECT_EQ(XmlError(svg), "");
   for (const char* says : {"running", "waiting", "Tokens a second", "milliseconds", "seconds from the start",
                            "first token at most", "<circle", "prefers-color-scheme: dark"}) {

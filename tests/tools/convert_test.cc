@@ -21,11 +21,6 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-std::string ReadText(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
 // Converts and expects that to work.
 std::string Converted(std::vector<std::string> options, const std::string& name = "m.qiao",
                       const std::string& from = DemoModel()) {

@@ -24,5 +24,6 @@ std::string Scratch();
 std::string DemoModel();
 std::string Golden(const std::string& name);
 void WriteText(const std::string& path, const std::string& text);
+std::string ReadText(const std::string& path);
 
 }  // namespace qiao::tools

@@ -231,10 +231,7 @@ TEST(Statistics, PercentilesAreThoseOfTheSortedValues) {
 
 // ---- measures of runs made by hand; the start is at 100 s of the clock ----
 
-Clock::time_point At(double seconds) {
-  return Clock::time_point() +
-         std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(100 + seconds));
-}
+Clock::time_point At(double seconds) { return Clock::time_point() + FromSeconds(100 + seconds); }
 
 RequestRecord Finished(double due, double queue, std::vector<double> tokens) {
   RequestRecord r;

@@ -78,7 +78,7 @@ absl::Status Bench(const BenchArgs& args) {
   if (args.load.requests > 0) return BenchLoad(args);
   QIAO_ASSIGN_OR_RETURN(const BenchLists lists, ReadLists(args));
   // Whether the cases fit is only known when the model's files are open, after the limits are measured.
-  QIAO_RETURN_IF_ERROR(CheckModel(args.model, args.device));
+  QIAO_RETURN_IF_ERROR(CheckModel(args.model, args.device).status());
   BenchReport report;
   QIAO_ASSIGN_OR_RETURN(report.limits, MeasureLimits(args.device, args.stream_bytes));
   if (Interrupted()) return absl::CancelledError();
@@ -115,17 +115,13 @@ absl::Status Bench(const BenchArgs& args) {
 
   const models::ModelInfo& info = runner.model().info();
   const hal::Device& device = runner.device();
-  report.model = args.model;
-  report.family = info.family;
-  report.weight_format = info.weight_format;
-  report.backend = args.device.backend;
-  report.numerics = args.device.numerics;
+  report.facts = RunFactsOf(args.model, args.device);
+  report.facts.family = info.family;
+  report.facts.weight_format = info.weight_format;
+  report.facts.device = device.properties().name;
+  report.facts.row_invariant = runner.programs().row_invariant();
   report.kv_dtype = Name(ToRunnerOptions(args.device).numerics.cache);
-  report.device = device.properties().name;
-  report.machine = MachineLine();
-  report.date = UtcNow();
   report.threads = device.properties().threads;
-  report.row_invariant = runner.programs().row_invariant();
   report.seed = args.seed;
   report.steps = plan.steps;
   report.repeat = args.repeat;

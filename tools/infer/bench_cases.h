@@ -23,9 +23,12 @@ struct BenchLists {
   int64_t steps = 0;  // tokens that each sequence of a decode case makes
 };
 
+// Tokens of a cache page at most, where the device chooses.
+inline constexpr int64_t kMostPageTokens = 256;
+
 struct BenchRoom {
-  int64_t context = 0;        // tokens that a sequence may hold
-  int64_t page_tokens = 256;  // of a cache page at most
+  int64_t context = 0;  // tokens that a sequence may hold
+  int64_t page_tokens = kMostPageTokens;
   uint64_t cache_bytes_per_token = 0;
   uint64_t cache_bytes = 0;  // for the caches of all sequences
 };

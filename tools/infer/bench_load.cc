@@ -3,22 +3,19 @@
 
 #include "runtime/base/file_writer.h"
 #include "tools/infer/args.h"
+#include "tools/infer/bench_cases.h"
 #include "tools/infer/exit.h"
-#include "tools/infer/interrupt.h"
+#include "tools/infer/generate.h"
 #include "tools/infer/load/driver.h"
 #include "tools/infer/load/engine_client.h"
 #include "tools/infer/load/plot.h"
 #include "tools/infer/load/report.h"
-#include "tools/infer/machine.h"
 #include "tools/infer/memory_use.h"
 #include "tools/infer/model.h"
 #include "tools/infer/terminal.h"
 
 namespace qiao::tools {
 namespace {
-
-// Tokens of a cache page at most, where the device chooses.
-constexpr int64_t kPageTokens = 256;
 
 absl::StatusOr<WorkloadPlan> ReadPlan(const BenchArgs& args) {
   WorkloadPlan plan;
@@ -32,31 +29,27 @@ absl::StatusOr<WorkloadPlan> ReadPlan(const BenchArgs& args) {
 }
 
 // With room for the requests that were drawn, unless the user says how much.
-EngineOptions OptionsFor(const BenchArgs& args, const Workload& workload, const models::ModelInfo& info) {
+EngineOptions OptionsFor(const BenchArgs& args, const Workload& workload) {
   EngineOptions options = ToEngineOptions(args.model, args.device);
   options.sequences = args.load.sequences;
   options.mixed_chunk = args.load.mixed_chunk;
   options.chunk = std::max(options.chunk, options.sequences);
   options.prefix_cache = args.load.prefix_cache;
   options.waiting = static_cast<int32_t>(std::max<int64_t>(options.waiting, args.load.requests + 1));
-  if (options.context == 0) options.context = std::min(info.context, workload.Longest());
+  if (options.context == 0) options.context = workload.Longest();
   options.cache_tokens = args.load.cache_tokens;
   if (options.cache_tokens == 0) {
     options.cache_tokens =
-        workload.CacheTokens(options.sequences, std::max(kPageTokens, args.device.page_tokens));
+        workload.CacheTokens(options.sequences, std::max(kMostPageTokens, args.device.page_tokens));
   }
   return options;
 }
 
-absl::StatusOr<std::unique_ptr<Engine>> LoadFor(const BenchArgs& args, EngineOptions options) {
-  ProgressBar bar;
-  options.progress = bar.callback();
-  Result<std::unique_ptr<Engine>> engine = Engine::Load(options);
-  if (engine.ok()) return *std::move(engine);
-  absl::Status status = ClassifyLoad(FromPublic(engine.status()), args.device);
-  if (ExitOf(status) != kExitMemory || args.load.cache_tokens > 0) return status;
+absl::StatusOr<std::unique_ptr<Engine>> LoadFor(const BenchArgs& args, const EngineOptions& options) {
+  absl::StatusOr<std::unique_ptr<Engine>> engine = LoadEngine(options, args.device);
+  if (ExitOf(engine.status()) != kExitMemory || args.load.cache_tokens > 0) return engine;
   return WithHint(
-      std::move(status),
+      engine.status(),
       absl::StrFormat("the cache was to hold %s tokens; ask for fewer --sequences, or for less with "
                       "--cache-tokens",
                       Grouped(static_cast<uint64_t>(options.cache_tokens))));
@@ -71,18 +64,19 @@ absl::Status WarmUp(Engine& engine) {
   return FromPublic(engine.Generate(request, nullptr).status());
 }
 
-ServerFacts FactsOf(const BenchArgs& args, const EngineOptions& options, const Engine& engine) {
+RunFacts FactsOf(const BenchArgs& args, const Engine& engine) {
   const ModelDescription model = engine.model();
   const DeviceReport device = engine.device();
-  ServerFacts facts;
-  facts.model = args.model;
+  RunFacts facts = RunFactsOf(args.model, args.device);
   facts.family = model.family;
   facts.weight_format = model.weight_format;
-  facts.backend = options.backend;
-  facts.numerics = options.numerics;
   facts.device = device.name;
-  facts.machine = MachineLine();
   facts.row_invariant = device.row_invariant;
+  return facts;
+}
+
+ServerFacts ServerOf(const EngineOptions& options, const Engine& engine) {
+  ServerFacts facts;
   facts.prefix_cache = options.prefix_cache;
   facts.sequences = options.sequences;
   facts.chunk = options.chunk;
@@ -95,13 +89,12 @@ ServerFacts FactsOf(const BenchArgs& args, const EngineOptions& options, const E
 }
 
 absl::Status WritePlot(const LoadReport& report, const std::string& path) {
-  const ServerFacts& server = report.server;
-  const std::string svg =
-      ToSvg(PlotOf(report.run, report.deadlines,
-                   absl::StrFormat("%s: %.2f requests/s, %s answer tokens/s", server.model,
-                                   report.measures.PerSecond(report.measures.finished),
-                                   Rate(report.measures.PerSecond(report.measures.output_tokens))),
-                   absl::StrFormat("%s; %d sequences at once", Describe(report.plan), server.sequences)));
+  const std::string svg = ToSvg(
+      PlotOf(report.run, report.deadlines,
+             absl::StrFormat("%s: %.2f requests/s, %s answer tokens/s", report.facts.model,
+                             report.measures.PerSecond(report.measures.finished),
+                             Rate(report.measures.PerSecond(report.measures.output_tokens))),
+             absl::StrFormat("%s; %d sequences at once", Describe(report.plan), report.server.sequences)));
   QIAO_ASSIGN_OR_RETURN(FileWriter file, FileWriter::Create(path));
   QIAO_RETURN_IF_ERROR(file.Write(svg));
   return file.Commit();
@@ -113,17 +106,13 @@ absl::Status BenchLoad(const BenchArgs& args) {
   LoadReport report;
   QIAO_ASSIGN_OR_RETURN(report.plan, ReadPlan(args));
   report.deadlines = {args.load.slo_ttft / 1e3, args.load.slo_tpot / 1e3};
-  engine::OpenOptions open;
-  open.checkpoint = open.text = false;
-  QIAO_ASSIGN_OR_RETURN(const auto folder, OpenModel(args.model, open));
-  const models::ModelInfo& info = folder->model->info();
-  QIAO_RETURN_IF_ERROR(CheckDevice(args.device, info));
+  QIAO_ASSIGN_OR_RETURN(const models::ModelInfo info, CheckModel(args.model, args.device));
   QIAO_ASSIGN_OR_RETURN(
       const Workload workload,
       DrawWorkload(report.plan, info.vocab, args.device.context > 0 ? args.device.context : info.context));
   report.shortened = workload.shortened;
 
-  const EngineOptions options = OptionsFor(args, workload, info);
+  const EngineOptions options = OptionsFor(args, workload);
   const Clock::time_point start = Clock::now();
   QIAO_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadFor(args, options));
   const double load_seconds = Since(start);
@@ -136,9 +125,9 @@ absl::Status BenchLoad(const BenchArgs& args) {
                        [&](uint64_t done, uint64_t total) { return bar.Update("requests", done, total); });
   }
   report.measures = Measure(report.run, options.sequences, report.deadlines);
-  report.server = FactsOf(args, options, *engine);
+  report.facts = FactsOf(args, *engine);
+  report.server = ServerOf(options, *engine);
   report.server.load_seconds = load_seconds;
-  report.date = UtcNow();
   report.peak_memory = ReadMemoryUse().peak;
   if (args.json) {
     PrintJson(ToJson(report));

@@ -34,12 +34,7 @@ bool ReadsBind(const Limits& limits, const CaseWork& work) {
 std::string Dim(std::string_view text) { return Out(Style::kDim, text); }
 
 void PrintFacts(const BenchReport& r) {
-  std::printf("%s  %s, %s\n", Out(Style::kBold, Printable(r.model)).c_str(), Printable(r.family).c_str(),
-              Printable(r.weight_format).c_str());
-  Table table({Table::kLeft, Table::kLeft});
-  table.Row({"machine", Printable(r.machine) + ", " + r.date});
-  table.Row({"run", absl::StrFormat("%s on %s: %s%s", r.numerics, r.backend, Printable(r.device),
-                                    r.row_invariant ? "; row-invariant" : "")});
+  Table table = PrintHeading(r.facts);
   if (r.limits) {
     table.Row({"limits", OneLine(*r.limits)});
     for (const std::string& line : r.limits->how) table.Row({"", Dim(Printable(line))});
@@ -137,17 +132,17 @@ void Print(const BenchReport& report, bool profile) {
 
 OrderedJson ToJson(const BenchReport& r, bool profile) {
   OrderedJson json;
-  json["model"] = r.model;
-  json["family"] = r.family;
-  json["weight_format"] = r.weight_format;
-  json["backend"] = r.backend;
-  json["device"] = r.device;
-  json["numerics"] = r.numerics;
+  json["model"] = r.facts.model;
+  json["family"] = r.facts.family;
+  json["weight_format"] = r.facts.weight_format;
+  json["backend"] = r.facts.backend;
+  json["device"] = r.facts.device;
+  json["numerics"] = r.facts.numerics;
   json["kv_dtype"] = r.kv_dtype;
-  json["row_invariant"] = r.row_invariant;
+  json["row_invariant"] = r.facts.row_invariant;
   json["threads"] = r.threads;
-  json["machine"] = r.machine;
-  json["date"] = r.date;
+  json["machine"] = r.facts.machine;
+  json["date"] = r.facts.date;
   json["seed"] = r.seed;
   json["repeat"] = r.repeat;
   json["steps"] = r.steps;

@@ -9,6 +9,7 @@
 #include "runtime/base/json.h"
 #include "tools/infer/bench_run.h"
 #include "tools/infer/memory_use.h"
+#include "tools/infer/run_facts.h"
 
 namespace qiao::tools {
 
@@ -19,9 +20,9 @@ struct BenchResult {
 };
 
 struct BenchReport {
-  std::string model, family, weight_format, backend, numerics, kv_dtype, device, machine, date;
+  RunFacts facts;
+  std::string kv_dtype;
   uint32_t threads = 0;  // host threads of launches; 0 where none
-  bool row_invariant = false;
   uint64_t seed = 0;
   int64_t steps = 0, repeat = 0;
   int64_t first_prompt = 0;

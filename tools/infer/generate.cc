@@ -28,20 +28,24 @@ SamplingParams ToSampling(const SamplingArgs& args, const SamplingParams& recomm
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const std::string& model, const DeviceArgs& args) {
-  QIAO_RETURN_IF_ERROR(CheckModel(model, args));
-  ProgressBar bar;
-  EngineOptions options = ToEngineOptions(model, args);
-  options.progress = bar.callback();
-  Result<std::unique_ptr<Engine>> engine = Engine::Load(options);
-  if (!engine.ok()) return ClassifyLoad(FromPublic(engine.status()), args);
-  const DeviceReport device = (*engine)->device();
-  const MemoryReport memory = (*engine)->memory();
+  QIAO_RETURN_IF_ERROR(CheckModel(model, args).status());
+  QIAO_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, LoadEngine(ToEngineOptions(model, args), args));
+  const DeviceReport device = engine->device();
+  const MemoryReport memory = engine->memory();
   Log(1,
       absl::StrFormat(
           "%s on %s (%s): weights %s mapped and %s stored, cache %s for %d tokens, intermediate values %s%s",
           model, args.backend, device.name, Bytes(memory.mapped_weights), Bytes(memory.stored_weights),
-          Bytes(memory.cache), (*engine)->context(), Bytes(memory.intermediate),
+          Bytes(memory.cache), engine->context(), Bytes(memory.intermediate),
           device.row_invariant ? "; a row's bits depend on nothing else in the step" : ""));
+  return engine;
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(EngineOptions options, const DeviceArgs& args) {
+  ProgressBar bar;
+  options.progress = bar.callback();
+  Result<std::unique_ptr<Engine>> engine = Engine::Load(options);
+  if (!engine.ok()) return ClassifyLoad(FromPublic(engine.status()), args);
   return *std::move(engine);
 }
 

@@ -13,8 +13,10 @@ namespace qiao::tools {
 // one.
 SamplingParams ToSampling(const SamplingArgs& args, const SamplingParams& recommended);
 
-// Plans, loads, with a progress bar. Errors have exit codes.
+// Checks, plans, loads, with a progress bar. Errors have exit codes.
 absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const std::string& model, const DeviceArgs& args);
+// The same for options that were made from `args`, and a model that was checked.
+absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(EngineOptions options, const DeviceArgs& args);
 
 // Generates; text goes to stdout as it comes where `stream`. Ctrl-C ends it with Finish::kCancelled.
 absl::StatusOr<GenerateResult> GenerateText(Engine& engine, GenerateRequest request, bool stream);

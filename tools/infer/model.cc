@@ -39,11 +39,12 @@ absl::Status CheckDevice(const DeviceArgs& args, const models::ModelInfo& info) 
   return absl::OkStatus();
 }
 
-absl::Status CheckModel(const std::string& path, const DeviceArgs& args) {
+absl::StatusOr<models::ModelInfo> CheckModel(const std::string& path, const DeviceArgs& args) {
   engine::OpenOptions open;
   open.checkpoint = open.text = false;
   QIAO_ASSIGN_OR_RETURN(const auto folder, OpenModel(path, open));
-  return CheckDevice(args, folder->model->info());
+  QIAO_RETURN_IF_ERROR(CheckDevice(args, folder->model->info()));
+  return folder->model->info();
 }
 
 engine::RunnerOptions ToRunnerOptions(const DeviceArgs& args) {

@@ -23,7 +23,7 @@ absl::StatusOr<std::unique_ptr<engine::ModelFolder>> OpenModel(const std::string
 absl::Status CheckDevice(const DeviceArgs& args, const models::ModelInfo& info);
 // Reads the config alone: what is wrong with it, or with the options beside it, is known before anything
 // takes time. Errors as of OpenModel and CheckDevice.
-absl::Status CheckModel(const std::string& path, const DeviceArgs& args);
+absl::StatusOr<models::ModelInfo> CheckModel(const std::string& path, const DeviceArgs& args);
 
 engine::RunnerOptions ToRunnerOptions(const DeviceArgs& args);
 EngineOptions ToEngineOptions(const std::string& model, const DeviceArgs& args);

@@ -13,7 +13,7 @@ namespace qiao::tools {
 // What the server has to do now, and its counters since some moment.
 struct ServerState {
   int64_t running = 0, waiting = 0;  // sequences that are worked on; requests that have not begun
-  int64_t prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0;
+  int64_t prompt_tokens = 0, generated_tokens = 0;
   int64_t steps = 0, rows = 0;
   double step_seconds = 0;
 };

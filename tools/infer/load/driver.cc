@@ -5,10 +5,6 @@
 namespace qiao::tools {
 namespace {
 
-Clock::duration FromSeconds(double seconds) {
-  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-}
-
 class Sampler {
  public:
   Sampler(LoadClient& client, LoadRun& run) : client_(client), run_(run), next_(run.start) {
@@ -22,7 +18,6 @@ class Sampler {
     if (state) {
       state->prompt_tokens -= base_.prompt_tokens;
       state->generated_tokens -= base_.generated_tokens;
-      state->cached_tokens -= base_.cached_tokens;
       state->steps -= base_.steps;
       state->rows -= base_.rows;
       state->step_seconds -= base_.step_seconds;

@@ -51,7 +51,6 @@ std::optional<ServerState> EngineClient::State() {
                      .waiting = s.waiting,
                      .prompt_tokens = s.prompt_tokens,
                      .generated_tokens = s.generated_tokens,
-                     .cached_tokens = s.cached_tokens,
                      .steps = s.steps,
                      .rows = s.rows,
                      .step_seconds = s.step_seconds};

@@ -20,12 +20,7 @@ std::string Count(int64_t n) { return Grouped(static_cast<uint64_t>(n)); }
 
 void PrintFacts(const LoadReport& r) {
   const ServerFacts& s = r.server;
-  std::printf("%s  %s, %s\n", Out(Style::kBold, Printable(s.model)).c_str(), Printable(s.family).c_str(),
-              Printable(s.weight_format).c_str());
-  Table table({Table::kLeft, Table::kLeft});
-  table.Row({"machine", Printable(s.machine) + ", " + r.date});
-  table.Row({"run", absl::StrFormat("%s on %s: %s%s", s.numerics, s.backend, Printable(s.device),
-                                    s.row_invariant ? "; row-invariant" : "")});
+  Table table = PrintHeading(r.facts);
   table.Row({"serving", absl::StrFormat("%d sequences at once, context %s; steps of %d tokens, of prompts %d "
                                         "beside decoding",
                                         s.sequences, Count(s.context), s.chunk, s.mixed_chunk)});
@@ -253,15 +248,15 @@ OrderedJson ToJson(const LoadReport& r) {
   const ServerFacts& s = r.server;
   const Measures& m = r.measures;
   OrderedJson json;
-  json["model"] = s.model;
-  json["family"] = s.family;
-  json["weight_format"] = s.weight_format;
-  json["backend"] = s.backend;
-  json["device"] = s.device;
-  json["numerics"] = s.numerics;
-  json["row_invariant"] = s.row_invariant;
-  json["machine"] = s.machine;
-  json["date"] = r.date;
+  json["model"] = r.facts.model;
+  json["family"] = r.facts.family;
+  json["weight_format"] = r.facts.weight_format;
+  json["backend"] = r.facts.backend;
+  json["device"] = r.facts.device;
+  json["numerics"] = r.facts.numerics;
+  json["row_invariant"] = r.facts.row_invariant;
+  json["machine"] = r.facts.machine;
+  json["date"] = r.facts.date;
   json["load_seconds"] = s.load_seconds;
   json["peak_memory_bytes"] = r.peak_memory;
   json["serving"] = ServerJson(s);

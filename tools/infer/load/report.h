@@ -5,13 +5,13 @@
 
 #include "runtime/base/json.h"
 #include "tools/infer/load/measures.h"
+#include "tools/infer/run_facts.h"
 
 namespace qiao::tools {
 
-// What was served, and where; empty and 0 where it is not known.
+// How it was served; 0 where it is not known.
 struct ServerFacts {
-  std::string model, family, weight_format, backend, numerics, device, machine;
-  bool row_invariant = false, prefix_cache = false;
+  bool prefix_cache = false;
   int64_t sequences = 0, chunk = 0, mixed_chunk = 0;
   int64_t context = 0, cache_tokens = 0, pages = 0;
   uint64_t cache_bytes_per_token = 0;
@@ -19,11 +19,11 @@ struct ServerFacts {
 };
 
 struct LoadReport {
+  RunFacts facts;
   ServerFacts server;
   WorkloadPlan plan;
   int64_t shortened = 0;
   Deadlines deadlines;
-  std::string date;
   uint64_t peak_memory = 0;
   LoadRun run;
   Measures measures;

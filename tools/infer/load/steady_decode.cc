@@ -20,10 +20,7 @@ std::vector<Change> ChangesOf(const std::vector<RequestRecord>& records) {
   std::vector<Change> changes;
   for (const RequestRecord& r : records) {
     if (r.outcome == RequestRecord::Outcome::kUnsent) continue;
-    const Clock::time_point begun = r.queue_seconds < 0
-                                        ? r.sent
-                                        : r.sent + std::chrono::duration_cast<Clock::duration>(
-                                                       std::chrono::duration<double>(r.queue_seconds));
+    const Clock::time_point begun = r.queue_seconds < 0 ? r.sent : r.sent + FromSeconds(r.queue_seconds);
     // One that was preempted reads its prompt again, nobody knows when.
     const bool decodes = !r.tokens.empty() && r.preemptions == 0;
     changes.push_back({begun, 0, 1});
