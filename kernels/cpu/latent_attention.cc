@@ -42,7 +42,7 @@ class Attention {
   using Rows = typename Keys::Rows;
   using Latent = typename Rows::Latent;
   using Rope = typename Rows::Rope;
-  static constexpr bool kDecoded = std::is_same_v<Keys, DecodedKeys>;
+  static constexpr bool kDecoded = Keys::kDecoded;
 
  public:
   Attention(const KernelCall& call, ThreadPool& pool)

@@ -87,6 +87,7 @@ HWY_INLINE void DecodeQuad(const E4m3* p, float scale, VF (&v)[4]) {
 struct DecodedKeys {
   using Rows = TileRows<E4m3, Bf16>;
   using Order = Decoded;
+  static constexpr bool kDecoded = true;
   int64_t wide, channels;  // of the latent and of all, padded
   float* decoded;
 
@@ -101,6 +102,7 @@ struct DecodedKeys {
     if (c < channels) Prefetch1<kM * kPair* static_cast<int64_t>(sizeof(float))>(panel);
     return panel;
   }
+  HWY_INLINE float* Values(int64_t c) const { return At(0, c); }
 
  private:
   template <int64_t kBytes>
@@ -145,25 +147,6 @@ HWY_INLINE void DecodeTile(const TileRows<E4m3, Bf16>& rows, int64_t tokens, con
         Store(b, keys.At(j, c) + kLanes);
       }
     }
-  }
-}
-
-// As Sums of rows that are widened on the way, over a tile that is decoded.
-HWY_INLINE void Sums(const DecodedKeys& keys, int64_t tokens, const float* weight, int64_t weight_stride,
-                     int64_t queries, float* out, int64_t out_stride, const float* old, const float* fresh,
-                     ReadAhead<TileRows<E4m3, Bf16>>& ahead) {
-  for (int64_t c = 0; c < keys.wide; c += kPair) {
-    int64_t q = 0;
-    const auto step = [&](auto count) HWY_ATTR {
-      SumTile<count(), false, float>(weight + q, weight_stride, nullptr, c, keys.At(0, c), tokens,
-                                     out + q * out_stride + c, out_stride, old ? old + q : nullptr,
-                                     old ? fresh + q : nullptr, ahead);
-      q += count();
-    };
-    while (q + kRows <= queries) step(Constant<int, kRows>());
-    if (q + 4 <= queries) step(Constant<int, 4>());
-    if (q + 2 <= queries) step(Constant<int, 2>());
-    if (q < queries) step(Constant<int, 1>());
   }
 }
 
