@@ -91,7 +91,28 @@ struct Stored {
     LoadStoredUpTo(p, n, a, b);
   }
   static HWY_INLINE int64_t Row(int64_t c) { return c; }
+  static constexpr int64_t kAtOnce = kPair;
+  template <typename T>
+  static HWY_INLINE void StoreAtOnce(const VF (&v)[2], T* to) {
+    StoreStored(v[0], v[1], to);
+  }
 };
+
+// A row of n elements from channels in an order; load(c) gives kLanes of them.
+template <class Order, typename T, typename F>
+HWY_INLINE void StoreRow(int64_t n, const F& load, T* to) {
+  for (int64_t c = 0; c < n; c += Order::kAtOnce) {
+    VF v[Order::kAtOnce / kLanes];
+    for (int64_t i = 0; i < Order::kAtOnce / kLanes; ++i) v[i] = load(c + i * kLanes);
+    if (c + Order::kAtOnce <= n) {
+      Order::StoreAtOnce(v, to + c);
+    } else {
+      HWY_ALIGN T padded[Order::kAtOnce];
+      Order::StoreAtOnce(v, padded);
+      std::memcpy(to + c, padded, static_cast<size_t>(n - c) * sizeof(T));
+    }
+  }
+}
 
 // kLanes rows of n elements each, times `factor`, become [wide][kLanes] in an order of channels; a row that
 // is null, and channels past n, become zeros.
