@@ -67,8 +67,8 @@ class Model {
   // Whether the model can draft tokens with a multi-token prediction layer of its own (DeepSeek-V3 technical
   // report, arXiv 2412.19437, section 2.2).
   virtual bool drafts() const { return false; }
-  // The row kinds that each layer keeps for each token, in `dtype` (kF8E4M3 is what program::Numerics says). With
-  // `drafting`, those of the MTP layer come last.
+  // The row kinds that each layer keeps for each token, in `dtype` (kF8E4M3 is what program::Numerics says).
+  // With `drafting`, those of the MTP layer come last.
   virtual std::vector<program::LayerCache> Cache(DType dtype, bool drafting) const = 0;
   // Emits the forward pass of one step. Outputs: "logits" f32 [logit_rows, V], "argmax" i32 [logit_rows]; with
   // `drafting` also "hidden" [rows, H], every row after the last norm, in the dtype of activations.

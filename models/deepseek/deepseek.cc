@@ -268,11 +268,11 @@ absl::Status Deepseek::Build(Builder& b, bool drafting) const {
   const Builder::RopeTable rope = Rope(b);
   Stream s{b.Embedding("layers.0.input", b.ids(), table)};
   for (int64_t l = 0; l < c_.layers && b.ok(); ++l) s = Layer(b, l, s, rope);
+  const ValueId gain = b.Vector("model.norm.weight", c_.hidden);
   ValueId normed;
   if (drafting) {
     // The MTP layer takes every row as it leaves the last norm; transformers, vLLM and SGLang agree on that,
     // the report is silent.
-    const ValueId gain = b.Vector("model.norm.weight", c_.hidden);
     const ValueId all = b.AddRmsNorm("final", s.update, s.stream, gain, eps).normed;
     b.Output("hidden", all);
     normed = b.GatherRows("final.rows", all, b.logit_index());
@@ -280,7 +280,6 @@ absl::Status Deepseek::Build(Builder& b, bool drafting) const {
     // Only the rows whose logits are wanted go through the last norm and the head.
     const ValueId last_update = b.GatherRows("final.update", s.update, b.logit_index());
     const ValueId last_stream = b.GatherRows("final.stream", s.stream, b.logit_index());
-    const ValueId gain = b.Vector("model.norm.weight", c_.hidden);
     normed = b.AddRmsNorm("final", last_update, last_stream, gain, eps).normed;
   }
   const ValueId logits = b.Linear("logits", normed, Head(b), DType::kF32);

@@ -165,7 +165,8 @@ absl::Status Device::StoreWeight(Stream& stream, const qiao_weight_request& requ
     return InvalidArgument("device %s: storing a weight on another's stream", name_);
   QIAO_RETURN_IF_ERROR(CheckPieces(request));
   Error error;
-  qiao_weight_request plain = request;  // the choice says all; an older plugin refuses a wish it does not know
+  // The choice says all; an older plugin refuses a wish that it does not know.
+  qiao_weight_request plain = request;
   plain.residence = QIAO_WEIGHT_MAP;
   const int32_t code = backend_->table().weight_store(stream.handle(), &plain, &choice, dst, &error);
   if (code == QIAO_OK) return stream.Synchronize();

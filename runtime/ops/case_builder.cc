@@ -179,9 +179,7 @@ CaseBuilder& CaseBuilder::QuantisedRows(absl::Span<const int64_t> dims, int32_t 
   std::vector<float> values(static_cast<size_t>(Product(dims)));
   for (float& v : values) v = static_cast<float>(100 * random_.Normal());
   Values(DType::kF8E4M3, dims, values, live);
-  last().tensor.scheme = QIAO_SCHEME_BLOCK;
-  last().tensor.block[0] = 1;
-  last().tensor.block[1] = block;
+  SetRowBlocks(last().tensor, block);
   std::vector<int64_t> scale_dims(dims.begin(), dims.end());
   scale_dims.back() = CeilDiv(scale_dims.back(), block);
   std::vector<float> scales(static_cast<size_t>(Product(scale_dims)));
@@ -191,9 +189,7 @@ CaseBuilder& CaseBuilder::QuantisedRows(absl::Span<const int64_t> dims, int32_t 
 
 CaseBuilder& CaseBuilder::Pool(absl::Span<const int64_t> dims, int32_t block) {
   Act(DType::kF8E4M3, dims, QIAO_LIVE_ALL, 100);
-  last().tensor.scheme = QIAO_SCHEME_BLOCK;
-  last().tensor.block[0] = 1;
-  last().tensor.block[1] = block;
+  SetRowBlocks(last().tensor, block);
   return *this;
 }
 

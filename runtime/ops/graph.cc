@@ -46,6 +46,15 @@ qiao_tensor MakeTensor(DType dtype, absl::Span<const int64_t> dims, uint32_t liv
   return tensor;
 }
 
+void SetRowBlocks(qiao_tensor& tensor, int32_t columns) {
+  tensor.scheme = QIAO_SCHEME_BLOCK;
+  tensor.block[0] = 1;
+  tensor.block[1] = columns;
+}
+bool HasRowBlocks(const qiao_tensor& tensor) {
+  return tensor.scheme == QIAO_SCHEME_BLOCK && tensor.block[0] == 1 && tensor.block[1] >= 1;
+}
+
 int64_t Elements(const qiao_tensor& tensor) {
   int64_t n = 1;
   for (uint32_t i = 0; i < tensor.rank; ++i) n *= tensor.dim[i];

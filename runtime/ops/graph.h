@@ -130,6 +130,9 @@ class Graph {
 
 // A contiguous row-major description.
 qiao_tensor MakeTensor(DType dtype, absl::Span<const int64_t> dims, uint32_t live = QIAO_LIVE_ALL);
+// Quantised rows: `columns` columns of a row share a scale.
+void SetRowBlocks(qiao_tensor& tensor, int32_t columns);
+bool HasRowBlocks(const qiao_tensor& tensor);
 // "bf16[512,16,576]"
 std::string ToString(const qiao_tensor& tensor);
 // "linear(bf16[512,1,2048], f8_e4m3[1,1408,2048]) -> ..."

@@ -117,11 +117,7 @@ Case Make(uint64_t seed, std::string_view what, DType act, DType pool, const Seq
   b.Act(act, {row_bucket, heads, latent}, QIAO_LIVE_ROWS, sigma)
       .Act(act, {row_bucket, heads, rope}, QIAO_LIVE_ROWS, sigma);
   b.Values(pool, {pages, page_tokens, latent}, latents);
-  if (scaled) {
-    b.last().tensor.scheme = QIAO_SCHEME_BLOCK;
-    b.last().tensor.block[0] = 1;
-    b.last().tensor.block[1] = kBlock;
-  }
+  if (scaled) SetRowBlocks(b.last().tensor, kBlock);
   b.Values(scaled ? DType::kBF16 : pool, {pages, page_tokens, rope}, ropes);
   b.QStart(seq_bucket).KvLen(seq_bucket).Ints({seq_bucket, table_width}, table, QIAO_LIVE_SEQS);
   b.Absent();

@@ -153,10 +153,8 @@ void Rules::SetRowBlocks(int i, int32_t columns) {
   if (!ok()) return;
   qiao_tensor& t = tensors_[static_cast<size_t>(i)];
   if (mode_ == kInfer) {
-    t.scheme = QIAO_SCHEME_BLOCK;
-    t.block[0] = 1;
-    t.block[1] = columns;
-  } else if (t.scheme != QIAO_SCHEME_BLOCK || t.block[0] != 1 || t.block[1] != columns) {
+    ops::SetRowBlocks(t, columns);
+  } else if (!HasRowBlocks(t) || t.block[1] != columns) {
     Fail(i, absl::StrFormat("its scheme must be scales for blocks of 1x%d", columns));
   }
 }
@@ -212,7 +210,7 @@ void CheckQuantisedRows(Rules& r, int x, int x_scale, int w, bool transposed) {
               absl::StrFormat("K is %d; sums of i8 products fit 32 bits up to %d", r["K"], kMostProducts));
     dims.emplace_back(1);
   } else {
-    r.Require(t.scheme == QIAO_SCHEME_BLOCK && t.block[0] == 1 && t.block[1] >= 1,
+    r.Require(HasRowBlocks(t),
               absl::StrFormat("x is %s with scales: its scheme must be blocks of 1 x columns", ToString(t)));
     if (r.ok()) dims.emplace_back(CeilDiv(t.dim[t.rank - 1], t.block[1]));
   }
@@ -225,7 +223,7 @@ void CheckPool(Rules& r, int pool, int scale, Dim width) {
   if (!r.ok()) return;
   const qiao_tensor& t = r.tensor(pool);
   r.Require(
-      t.scheme == QIAO_SCHEME_BLOCK && t.block[0] == 1 && t.block[1] >= 1,
+      HasRowBlocks(t),
       absl::StrFormat("a pool is %s with scales: its scheme must be blocks of 1 x channels", ToString(t)));
   if (!r.ok()) return;
   r.Arg(scale, {DType::kF32}, {"pages", "page_tokens", CeilDiv(t.dim[2], t.block[1])});

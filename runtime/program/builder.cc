@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "runtime/ops/coarse.h"
+
 namespace qiao::program {
 namespace {
 
@@ -100,11 +102,7 @@ ValueId Builder::Pool(int32_t layer, int32_t kind) {
     value.name = absl::StrFormat("%s.%s", spec.name, row.name);
     value.role = Role::kPool;
     value.tensor = ops::MakeTensor(row.dtype, {cache_.pages, cache_.page_tokens, row.width});
-    if (row.block > 0) {
-      value.tensor.scheme = QIAO_SCHEME_BLOCK;
-      value.tensor.block[0] = 1;
-      value.tensor.block[1] = row.block;
-    }
+    if (row.block > 0) ops::SetRowBlocks(value.tensor, row.block);
     value.source = static_cast<int32_t>(built_.pools.size());
     built_.pools.push_back({layer, kind});
     id = built_.graph.AddValue(std::move(value));
@@ -214,10 +212,7 @@ ValueId Builder::RmsNorms(std::string name, absl::Span<const Norm> parts, float 
     }
     qiao_rmsnorm_params params{};
     params.eps = eps;
-    g.AddNode({.name = std::move(part),
-               .op = QIAO_OP_RMSNORM,
-               .params = Params(params),
-               .args = {parts[i].x, parts[i].gain, *view}});
+    ops::Append(g, std::move(part), QIAO_OP_RMSNORM, Params(params), {parts[i].x, parts[i].gain, *view});
     offset += columns;
   }
   return whole;

@@ -31,8 +31,7 @@ struct LoweredNode {
   int32_t device = 0;  // index into LoweringOptions::devices
   Tier tier = Tier::kNative;
   absl::InlinedVector<qiao_tensor, 12> tensors;  // of the arguments, weights as they will be stored
-  absl::InlinedVector<int32_t, 4>
-      weights;  // for each argument that is a weight, in order: index in the store
+  absl::InlinedVector<int32_t, 4> weights;       // of those that are weights, in order: index in the store
 };
 
 struct LoweredGraph {
@@ -66,9 +65,9 @@ struct LoweringResult {
 
 // Placement is decided for each node over all buckets together, so that weights and caches live where their
 // operations run: the graphs of a kind, kinds[i], must be the same but for their buckets. All kinds share the
-// caches and the weights; an operation on a cache that has to move moves the caches of all. Without a second device, an operation that
-// devices[0] does not support is UNIMPLEMENTED, and the message lists all such operations with shapes and
-// reasons.
+// caches and the weights; an operation on a cache that has to move moves the caches of all. Without a second
+// device, an operation that devices[0] does not support is UNIMPLEMENTED, and the message lists all such
+// operations with shapes and reasons.
 absl::StatusOr<LoweringResult> Lower(const std::vector<std::vector<BuiltGraph>>& kinds,
                                      const LoweringOptions& options, const CacheGeometry& cache,
                                      WeightStore& weights);

@@ -1,8 +1,9 @@
 // A model's forward pass, ready to run: one program a bucket, sharing weights, caches and one arena. A model
 // that drafts tokens has a second graph, and a second program a bucket, over the same.
 //
-//   QIAO_ASSIGN_OR_RETURN(auto programs, ProgramSet::Plan(parameters, build, options));   // no weight is
-//   read yet if (programs->memory().total() > budget) ... QIAO_RETURN_IF_ERROR(programs->Load(progress));
+//   QIAO_ASSIGN_OR_RETURN(auto programs, ProgramSet::Plan(parameters, build, options));  // reads no weight
+//   if (programs->memory().total() > budget) ...
+//   QIAO_RETURN_IF_ERROR(programs->Load(progress));
 //   QIAO_RETURN_IF_ERROR(programs->Run(step));
 //   auto logits = programs->Output<float>("logits");
 #pragma once
@@ -134,8 +135,8 @@ class ProgramSet {
   WeightStore weights_;
   LoweringResult lowered_;
   std::vector<std::vector<std::unique_ptr<Compiled>>> programs_;  // by GraphKind and bucket
-  std::vector<std::unique_ptr<Memory>>
-      spaces_;                        // [0] host memory, [1] devices[0]'s own where it is not unified
+  // [0] host memory, [1] devices[0]'s own where it is not unified.
+  std::vector<std::unique_ptr<Memory>> spaces_;
   std::vector<hal::Stream> streams_;  // by device
   MemoryNeeds memory_;
   uint64_t file_bytes_ = 0;
@@ -143,7 +144,7 @@ class ProgramSet {
   bool row_invariant_ = true;
   bool loaded_ = false;
   const Compiled* last_ = nullptr;  // that ran; null after a step that failed
-  int64_t last_rows_ = 0, last_seqs_ = 0, last_logit_rows_ = 0;  // of the last step
+  int64_t last_rows_ = 0, last_seqs_ = 0, last_logit_rows_ = 0;
 };
 
 }  // namespace qiao::program

@@ -112,9 +112,7 @@ OpBench& OpBench::Weight(DType dtype, int64_t groups, int64_t rows, int64_t cols
 
 OpBench& OpBench::Quantised(std::vector<int64_t> dims, int32_t block) {
   Arg& arg = Add(DType::kF8E4M3, std::move(dims), QIAO_LIVE_ROWS);
-  arg.tensor.scheme = QIAO_SCHEME_BLOCK;
-  arg.tensor.block[0] = 1;
-  arg.tensor.block[1] = block;
+  ops::SetRowBlocks(arg.tensor, block);
   return *this;
 }
 

@@ -12,15 +12,16 @@
 namespace qiao {
 namespace {
 
+absl::StatusOr<double> PerplexityIn(std::string_view numerics, std::string_view kv_dtype = "auto") {
+  QIAO_ASSIGN_OR_RETURN(const LoadedModel model, LoadModel(kShipped, ShippedOptions(numerics, kv_dtype)));
+  return Perplexity(*model.runner, ShippedDocuments(*model.folder));
+}
+
 TEST(ShippedModel, PerplexityIsWhatItsReadmeSaysAndBf16StaysWithinHalfAPercent) {
-  const auto perplexity = [](std::string_view numerics) -> absl::StatusOr<double> {
-    QIAO_ASSIGN_OR_RETURN(const LoadedModel model, LoadModel(kShipped, ShippedOptions(numerics)));
-    return Perplexity(*model.runner, ShippedDocuments(*model.folder));
-  };
-  const absl::StatusOr<double> in_f32 = perplexity("f32");
+  const absl::StatusOr<double> in_f32 = PerplexityIn("f32");
   ASSERT_TRUE(in_f32.ok()) << in_f32.status();
   EXPECT_NEAR(*in_f32, kShippedPerplexity, 0.0005);
-  const absl::StatusOr<double> in_bf16 = perplexity("bf16");
+  const absl::StatusOr<double> in_bf16 = PerplexityIn("bf16");
   ASSERT_TRUE(in_bf16.ok()) << in_bf16.status();
   EXPECT_NEAR(*in_bf16 / *in_f32, 1.0, 0.005);
   std::printf("perplexity f32 %.4f, bf16 %.4f\n", *in_f32, *in_bf16);
@@ -29,11 +30,9 @@ TEST(ShippedModel, PerplexityIsWhatItsReadmeSaysAndBf16StaysWithinHalfAPercent) 
 TEST(ShippedModel, PerplexityWithAnFp8CacheStaysWithinHalfAPercentOfBf16) {
   double perplexity[2];
   for (int fp8 : {0, 1}) {
-    auto model = LoadModel(kShipped, ShippedOptions("bf16", fp8 ? "fp8" : "bf16"));
-    ASSERT_TRUE(model.ok()) << model.status();
-    const absl::StatusOr<double> loss = Perplexity(*model->runner, ShippedDocuments(*model->folder));
-    ASSERT_TRUE(loss.ok()) << loss.status();
-    perplexity[fp8] = *loss;
+    const absl::StatusOr<double> found = PerplexityIn("bf16", fp8 ? "fp8" : "bf16");
+    ASSERT_TRUE(found.ok()) << found.status();
+    perplexity[fp8] = *found;
   }
   std::printf("perplexity bf16 %.4f, with an FP8 cache %.4f, %+.3f %%\n", perplexity[0], perplexity[1],
               100 * (perplexity[1] / perplexity[0] - 1));
