@@ -15,7 +15,10 @@ namespace qiao {
 namespace {
 
 absl::Status ErrnoStatus(const std::string& path, std::string_view doing, int error) {
-  return absl::Status(CodeOf(error), absl::StrFormat("%s: cannot %s: %s", path, doing, std::strerror(error)));
+  const absl::StatusCode code = error == ENOENT || error == ENOTDIR ? absl::StatusCode::kNotFound
+                                : error == EACCES                   ? absl::StatusCode::kPermissionDenied
+                                                                    : absl::StatusCode::kUnavailable;
+  return absl::Status(code, absl::StrFormat("%s: cannot %s: %s", path, doing, std::strerror(error)));
 }
 
 // O_NONBLOCK so that opening a FIFO returns at once; it has no effect on the regular files that pass the
