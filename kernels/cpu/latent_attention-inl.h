@@ -91,28 +91,7 @@ struct Stored {
     LoadStoredUpTo(p, n, a, b);
   }
   static HWY_INLINE int64_t Row(int64_t c) { return c; }
-  static constexpr int64_t kAtOnce = kPair;
-  template <typename T>
-  static HWY_INLINE void StoreAtOnce(const VF (&v)[2], T* to) {
-    StoreStored(v[0], v[1], to);
-  }
 };
-
-// A row of n elements from channels in an order; load(c) gives kLanes of them.
-template <class Order, typename T, typename F>
-HWY_INLINE void StoreRow(int64_t n, const F& load, T* to) {
-  for (int64_t c = 0; c < n; c += Order::kAtOnce) {
-    VF v[Order::kAtOnce / kLanes];
-    for (int64_t i = 0; i < Order::kAtOnce / kLanes; ++i) v[i] = load(c + i * kLanes);
-    if (c + Order::kAtOnce <= n) {
-      Order::StoreAtOnce(v, to + c);
-    } else {
-      HWY_ALIGN T padded[Order::kAtOnce];
-      Order::StoreAtOnce(v, padded);
-      std::memcpy(to + c, padded, static_cast<size_t>(n - c) * sizeof(T));
-    }
-  }
-}
 
 // kLanes rows of n elements each, times `factor`, become [wide][kLanes] in an order of channels; a row that
 // is null, and channels past n, become zeros.
@@ -253,15 +232,16 @@ class ReadAhead {
   int64_t tile_ = 0, row_ = 0, at_ = 0;
 };
 
-// A tile's part in the products: its rows, how wide they are, and room for some of them widened.
+// ---- scores
+
+// A tile's part in the scores: its rows, how wide they are, and room for some of them widened.
 template <typename T>
 struct Keys {
   using Rows = TileRows<T, T>;
   using Order = Stored;
-  static constexpr bool kDecoded = false;
   const Rows* rows;
   int64_t latent, wide, rope, channels;  // wide: latent, padded; channels: all, padded
-  float* widened;                        // [2][kM][kPair] of scores, [kTile][kPair] of sums
+  float* widened;                        // [2][kM][kPair]
 
   // [kM][kPair] of the panel from channel c on, for tokens from `first` on. What `turn` 0 gave holds until
   // the next turn 0, and that of turn 1 likewise.
@@ -275,11 +255,7 @@ struct Keys {
     }
     return to;
   }
-  // [token][kPair] of the channels from c on.
-  HWY_INLINE float* Values(int64_t) const { return widened; }
 };
-
-// ---- scores
 
 // out[j][q] = sum over c of key[j][c] * query[c][q] for kM tokens from `first` on and kN vectors of queries,
 // which lie `channels` rows apart. While one panel of kPair channels is multiplied, the next is made ready.
@@ -372,13 +348,12 @@ HWY_INLINE VF Merge(VF total, VF old, VF part, VF fresh) {
 // ---- weighted sums
 
 // out[q][c] = sum over j of weight[j][q] * value[j][c] for kM queries and kPair channels; with `old`, merged
-// into what is there. With kWiden, values come from the stored rows and are left in keys.Values(c).
-template <int kM, bool kWiden, class Keys, class Ahead>
-HWY_INLINE void SumTile(const Keys& keys, int64_t c, int64_t tokens, const float* HWY_RESTRICT weight,
-                        int64_t weight_stride, float* HWY_RESTRICT out, int64_t out_stride, const float* old,
-                        const float* fresh, Ahead& ahead) {
+// into what is there. Values are `widened`, [token][kPair], or, kWiden, come from `rows` and are left there.
+template <int kM, bool kWiden, typename T, class Ahead>
+HWY_INLINE void SumTile(const float* HWY_RESTRICT weight, int64_t weight_stride, const T* const* rows,
+                        int64_t c, float* HWY_RESTRICT widened, int64_t tokens, float* HWY_RESTRICT out,
+                        int64_t out_stride, const float* old, const float* fresh, Ahead& ahead) {
   const DF d;
-  float* HWY_RESTRICT values = keys.Values(c);
   VF sum0[kM], sum1[kM];
   for (int m = 0; m < kM; ++m) sum0[m] = sum1[m] = hn::Zero(d);
   for (int64_t begin = 0; begin < tokens; begin += kChunk) {
@@ -387,13 +362,13 @@ HWY_INLINE void SumTile(const Keys& keys, int64_t c, int64_t tokens, const float
 #pragma GCC unroll 4
     for (int64_t j = begin; j < end; ++j) {
       VF v0, v1;
-      if constexpr (kWiden) {
-        LoadStored(keys.rows->latent[j] + c, v0, v1);
-        Store(v0, values + j * kPair);
-        Store(v1, values + j * kPair + kLanes);
+      if (kWiden) {
+        LoadStored(rows[j] + c, v0, v1);
+        Store(v0, widened + j * kPair);
+        Store(v1, widened + j * kPair + kLanes);
       } else {
-        v0 = Load(values + j * kPair);
-        v1 = Load(values + j * kPair + kLanes);
+        v0 = Load(widened + j * kPair);
+        v1 = Load(widened + j * kPair + kLanes);
       }
       for (int m = 0; m < kM; ++m) {
         const VF w = hn::Set(d, weight[j * weight_stride + m]);
@@ -414,24 +389,24 @@ HWY_INLINE void SumTile(const Keys& keys, int64_t c, int64_t tokens, const float
   }
 }
 
-// Of all queries and channels.
-template <class Keys, class Ahead>
-HWY_INLINE void Sums(const Keys& keys, int64_t tokens, const float* weight, int64_t weight_stride,
+// Of all queries and channels; keys.widened holds [kTile][kPair].
+template <typename T>
+HWY_INLINE void Sums(const Keys<T>& keys, int64_t tokens, const float* weight, int64_t weight_stride,
                      int64_t queries, float* out, int64_t out_stride, const float* old, const float* fresh,
-                     Ahead& ahead) {
+                     ReadAhead<TileRows<T, T>>& ahead) {
+  const T* const* rows = keys.rows->latent;
   for (int64_t c = 0; c < keys.wide; c += kPair) {
     int64_t q = 0;
     const auto step = [&](auto count, auto widen) HWY_ATTR {
-      SumTile<count(), widen()>(keys, c, tokens, weight + q, weight_stride, out + q * out_stride + c,
-                                out_stride, old ? old + q : nullptr, old ? fresh + q : nullptr, ahead);
+      SumTile<count(), widen()>(weight + q, weight_stride, rows, c, keys.widened, tokens,
+                                out + q * out_stride + c, out_stride, old ? old + q : nullptr,
+                                old ? fresh + q : nullptr, ahead);
       q += count();
     };
-    if constexpr (!Keys::kDecoded) {
-      if (queries >= kRows && c + kPair <= keys.latent) {
-        step(Constant<int, kRows>(), Constant<bool, true>());
-      } else {
-        WidenPanel(keys.rows->latent, tokens, c, keys.latent, keys.Values(c));
-      }
+    if (queries >= kRows && c + kPair <= keys.latent) {
+      step(Constant<int, kRows>(), Constant<bool, true>());
+    } else {
+      WidenPanel(rows, tokens, c, keys.latent, keys.widened);
     }
     while (q + kRows <= queries) step(Constant<int, kRows>(), Constant<bool, false>());
     if (q + 4 <= queries) step(Constant<int, 4>(), Constant<bool, false>());

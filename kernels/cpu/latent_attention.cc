@@ -42,7 +42,7 @@ class Attention {
   using Rows = typename Keys::Rows;
   using Latent = typename Rows::Latent;
   using Rope = typename Rows::Rope;
-  static constexpr bool kDecoded = Keys::kDecoded;
+  static constexpr bool kDecoded = std::is_same_v<Keys, DecodedKeys>;
 
  public:
   Attention(const KernelCall& call, ThreadPool& pool)
@@ -188,9 +188,22 @@ class Attention {
     const DF d;
     const VF factor = hn::Div(hn::Set(d, 1.0f), hn::Set(d, sum)), zero = hn::Zero(d);
     T* to = call_.data<T>(o_) + RowOffset(call_.tensor[o_], row);
-    StoreRow<typename Keys::Order>(
-        layout_.latent, [&](int64_t c) HWY_ATTR { return hn::Mul(hn::Add(Load(total + c), zero), factor); },
-        to);
+    if constexpr (kDecoded) {
+      return StoreDecodedRow(
+          layout_.latent, [&](int64_t c) HWY_ATTR { return hn::Mul(hn::Add(Load(total + c), zero), factor); },
+          to);
+    }
+    for (int64_t c = 0; c < layout_.latent; c += kPair) {
+      const VF a = hn::Mul(hn::Add(Load(total + c), zero), factor);
+      const VF b = hn::Mul(hn::Add(Load(total + c + kLanes), zero), factor);
+      if (c + kPair <= layout_.latent) {
+        StoreStored(a, b, to + c);
+      } else {
+        HWY_ALIGN T padded[kPair];
+        StoreStored(a, b, padded);
+        std::memcpy(to + c, padded, static_cast<size_t>(layout_.latent - c) * sizeof(T));
+      }
+    }
   }
 
   // One worker's run of tiles. With `partial`, tile i of the run leaves its results there, unless it is the

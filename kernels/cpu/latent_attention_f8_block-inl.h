@@ -37,32 +37,6 @@ inline constexpr std::array<int64_t, kQuad> kPlaces = [] {
   return places;
 }();
 
-// kQuad channels as they are decoded, in their own order.
-HWY_INLINE void StoreDecoded(const VF (&v)[4], float* to) {
-#if HWY_TARGET == HWY_SCALAR
-  for (int i = 0; i < 4; ++i) Store(v[i], to + i);
-#else
-  const DF d;
-  HWY_ALIGN float quads[4][kLanes];
-  Store(hn::InterleaveLower(d, v[0], v[1]), quads[0]);
-  Store(hn::InterleaveUpper(d, v[0], v[1]), quads[1]);
-  Store(hn::InterleaveLower(d, v[2], v[3]), quads[2]);
-  Store(hn::InterleaveUpper(d, v[2], v[3]), quads[3]);
-  for (int64_t i = 0; i < kLanes; ++i) std::memcpy(to + 4 * i, quads[i % 4] + i / 4 * 4, 4 * sizeof(float));
-#endif
-}
-HWY_INLINE void StoreDecoded(const VF (&v)[4], Bf16* to) {
-#if HWY_TARGET == HWY_SCALAR
-  for (int i = 0; i < 4; ++i) Store(v[i], to + i);
-#else
-  HWY_ALIGN Bf16 halves[2][2 * kLanes];
-  StoreStored(v[0], v[1], halves[0]);
-  StoreStored(v[2], v[3], halves[1]);
-  for (int64_t i = 0; i < kLanes / 2; ++i)
-    std::memcpy(to + 8 * i, halves[i % 2] + i / 2 * 8, 8 * sizeof(Bf16));
-#endif
-}
-
 template <typename T>
 HWY_INLINE void LoadPairUpTo(const T* p, int64_t n, VF& a, VF& b) {
   if (n >= kPair) return LoadPair(p, a, b);
@@ -78,11 +52,6 @@ struct Natural {
 struct Decoded : Natural {
   static HWY_INLINE int64_t Row(int64_t c) {
     return c / kQuad * kQuad + kPlaces[static_cast<size_t>(c % kQuad)];
-  }
-  static constexpr int64_t kAtOnce = kQuad;
-  template <typename T>
-  static HWY_INLINE void StoreAtOnce(const VF (&v)[4], T* to) {
-    StoreDecoded(v, to);
   }
 };
 
@@ -118,7 +87,6 @@ HWY_INLINE void DecodeQuad(const E4m3* p, float scale, VF (&v)[4]) {
 struct DecodedKeys {
   using Rows = TileRows<E4m3, Bf16>;
   using Order = Decoded;
-  static constexpr bool kDecoded = true;
   int64_t wide, channels;  // of the latent and of all, padded
   float* decoded;
 
@@ -133,7 +101,6 @@ struct DecodedKeys {
     if (c < channels) Prefetch1<kM * kPair* static_cast<int64_t>(sizeof(float))>(panel);
     return panel;
   }
-  HWY_INLINE float* Values(int64_t c) const { return At(0, c); }
 
  private:
   template <int64_t kBytes>
@@ -177,6 +144,66 @@ HWY_INLINE void DecodeTile(const TileRows<E4m3, Bf16>& rows, int64_t tokens, con
         Store(a, keys.At(j, c));
         Store(b, keys.At(j, c) + kLanes);
       }
+    }
+  }
+}
+
+// As Sums of rows that are widened on the way, over a tile that is decoded.
+HWY_INLINE void Sums(const DecodedKeys& keys, int64_t tokens, const float* weight, int64_t weight_stride,
+                     int64_t queries, float* out, int64_t out_stride, const float* old, const float* fresh,
+                     ReadAhead<TileRows<E4m3, Bf16>>& ahead) {
+  for (int64_t c = 0; c < keys.wide; c += kPair) {
+    int64_t q = 0;
+    const auto step = [&](auto count) HWY_ATTR {
+      SumTile<count(), false, float>(weight + q, weight_stride, nullptr, c, keys.At(0, c), tokens,
+                                     out + q * out_stride + c, out_stride, old ? old + q : nullptr,
+                                     old ? fresh + q : nullptr, ahead);
+      q += count();
+    };
+    while (q + kRows <= queries) step(Constant<int, kRows>());
+    if (q + 4 <= queries) step(Constant<int, 4>());
+    if (q + 2 <= queries) step(Constant<int, 2>());
+    if (q < queries) step(Constant<int, 1>());
+  }
+}
+
+// kQuad channels in the order of Decoded, to their own.
+HWY_INLINE void StoreDecoded(const VF (&v)[4], float* to) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < 4; ++i) Store(v[i], to + i);
+#else
+  const DF d;
+  HWY_ALIGN float quads[4][kLanes];
+  Store(hn::InterleaveLower(d, v[0], v[1]), quads[0]);
+  Store(hn::InterleaveUpper(d, v[0], v[1]), quads[1]);
+  Store(hn::InterleaveLower(d, v[2], v[3]), quads[2]);
+  Store(hn::InterleaveUpper(d, v[2], v[3]), quads[3]);
+  for (int64_t i = 0; i < kLanes; ++i) std::memcpy(to + 4 * i, quads[i % 4] + i / 4 * 4, 4 * sizeof(float));
+#endif
+}
+HWY_INLINE void StoreDecoded(const VF (&v)[4], Bf16* to) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < 4; ++i) Store(v[i], to + i);
+#else
+  HWY_ALIGN Bf16 halves[2][2 * kLanes];
+  StoreStored(v[0], v[1], halves[0]);
+  StoreStored(v[2], v[3], halves[1]);
+  for (int64_t i = 0; i < kLanes / 2; ++i)
+    std::memcpy(to + 8 * i, halves[i % 2] + i / 2 * 8, 8 * sizeof(Bf16));
+#endif
+}
+
+// `latent` channels of a row in the order of Decoded, as `load` gives them.
+template <typename T, typename F>
+HWY_INLINE void StoreDecodedRow(int64_t latent, const F& load, T* to) {
+  for (int64_t c = 0; c < latent; c += kQuad) {
+    const VF v[4] = {load(c), load(c + kLanes), load(c + 2 * kLanes), load(c + 3 * kLanes)};
+    if (c + kQuad <= latent) {
+      StoreDecoded(v, to + c);
+    } else {
+      HWY_ALIGN T padded[kQuad];
+      StoreDecoded(v, padded);
+      std::memcpy(to + c, padded, static_cast<size_t>(latent - c) * sizeof(T));
     }
   }
 }
