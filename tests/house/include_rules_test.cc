@@ -36,7 +36,9 @@ const std::map<std::string, Parts>& DirectRules() {
       {"runtime/engine",
        {"models", "runtime/program", "runtime/hal", "runtime/text", "runtime/formats", "runtime/base",
         "runtime/include/qiao/engine.h"}},
-      {"tools", {"runtime/engine"}},
+      // The server stands on what embedders have.
+      {"runtime/serve", {"runtime/include/qiao/engine.h", "runtime/base", "runtime/text"}},
+      {"tools", {"runtime/engine", "runtime/serve"}},
   };
   return *rules;
 }
