@@ -18,4 +18,6 @@ pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)  # libicu-dev: Unicode no
 if(QIAO_BUILD_TOOLS)
   find_package(spdlog REQUIRED)  # libspdlog-dev: logs
   find_package(CLI11 REQUIRED)   # libcli11-dev: subcommands and options
+  # libboost-dev: Asio and Beast, headers only: HTTP
+  find_path(QIAO_BOOST_INCLUDE boost/beast/http/basic_parser.hpp REQUIRED)
 endif()
