@@ -40,6 +40,7 @@ struct Call {
   // context leaves.
   GenerateRequest spec;
   bool has_max_tokens = false;
+  std::optional<uint64_t> seed;  // absent: another one for each request
 
   bool stream = false;
   bool include_usage = false;  // of a stream
