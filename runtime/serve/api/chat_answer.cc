@@ -49,13 +49,15 @@ class ChatStream : public AnswerStream {
         delta["content"] = piece.text;
         break;
       case AnswerPiece::Kind::kToolBegin:
-        delta["tool_calls"] = {{{"index", piece.index},
-                                {"id", piece.id},
-                                {"type", "function"},
-                                {"function", {{"name", piece.name}, {"arguments", ""}}}}};
+        delta["tool_calls"] =
+            OrderedJson::array({{{"index", piece.index},
+                                 {"id", piece.id},
+                                 {"type", "function"},
+                                 {"function", {{"name", piece.name}, {"arguments", ""}}}}});
         break;
       case AnswerPiece::Kind::kToolArguments:
-        delta["tool_calls"] = {{{"index", piece.index}, {"function", {{"arguments", piece.text}}}}};
+        delta["tool_calls"] =
+            OrderedJson::array({{{"index", piece.index}, {"function", {{"arguments", piece.text}}}}});
         break;
       case AnswerPiece::Kind::kToolEnd:
         return;
@@ -93,10 +95,10 @@ class ChatStream : public AnswerStream {
   void Chunk(int64_t choice, OrderedJson delta, std::string& out, OrderedJson finish = nullptr,
              absl::Span<const ScoredToken> tokens = {}) const {
     OrderedJson chunk = Envelope();
-    chunk["choices"] = {{{"index", choice},
-                         {"delta", std::move(delta)},
-                         {"logprobs", tokens.empty() ? OrderedJson() : Logprobs(tokens)},
-                         {"finish_reason", std::move(finish)}}};
+    chunk["choices"] = OrderedJson::array({{{"index", choice},
+                                            {"delta", std::move(delta)},
+                                            {"logprobs", tokens.empty() ? OrderedJson() : Logprobs(tokens)},
+                                            {"finish_reason", std::move(finish)}}});
     if (call_.include_usage) chunk["usage"] = nullptr;
     AppendEvent("", chunk, out);
   }
