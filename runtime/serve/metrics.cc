@@ -39,7 +39,8 @@ struct Metrics::Families {
     return prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add(labels);
   }
   Histogram& AddHistogram(const char* name, const char* help, Buckets buckets) {
-    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(labels, std::move(buckets));
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(labels,
+                                                                                     std::move(buckets));
   }
 
   const prometheus::Labels labels;
@@ -49,7 +50,8 @@ struct Metrics::Families {
   Gauge& waiting = AddGauge("qiao_requests_waiting", "Requests that have not begun");
   Gauge& pages = AddGauge("qiao_cache_pages", "Pages of the cache");
   Gauge& pages_free = AddGauge("qiao_cache_pages_free", "Pages of the cache that hold nothing");
-  Gauge& pages_cached = AddGauge("qiao_cache_pages_prefix", "Pages of the cache kept for prompts that begin alike");
+  Gauge& pages_cached =
+      AddGauge("qiao_cache_pages_prefix", "Pages of the cache kept for prompts that begin alike");
   Gauge& drafting = AddGauge("qiao_drafting", "1 while speculative decoding pays");
   Gauge& acceptance = AddGauge("qiao_draft_acceptance", "Share of the guessed tokens that were right");
   Gauge& batch = AddGauge("qiao_batch_rows", "Tokens in a step of the model, lately");
@@ -66,13 +68,17 @@ struct Metrics::Families {
   Counter& accepted = AddCounter("qiao_draft_accepted_tokens_total", "Guessed tokens that were right");
   Counter& finished = AddCounter("qiao_requests_finished_total", "Requests that ended well");
   Counter& failed = AddCounter("qiao_requests_failed_total", "Requests that failed");
-  Counter& cancelled = AddCounter("qiao_requests_cancelled_total", "Requests whose client went, or that were stopped");
+  Counter& cancelled =
+      AddCounter("qiao_requests_cancelled_total", "Requests whose client went, or that were stopped");
   Counter& preemptions = AddCounter("qiao_preemptions_total", "Sequences that gave up their pages to others");
-  Counter& fallbacks = AddCounter("qiao_fallback_ops_total", "Operations that ran on the host instead of the device");
+  Counter& fallbacks =
+      AddCounter("qiao_fallback_ops_total", "Operations that ran on the host instead of the device");
   Counter& accepts = AddCounter("qiao_http_accepted_total", "Connections");
   Counter& refused = AddCounter("qiao_http_refused_total", "Connections beyond the limit");
-  Counter& bad = AddCounter("qiao_http_bad_requests_total", "Requests that were no valid HTTP or beyond its limits");
-  Counter& timeouts = AddCounter("qiao_http_timeouts_total", "Connections closed because the client was too slow");
+  Counter& bad =
+      AddCounter("qiao_http_bad_requests_total", "Requests that were no valid HTTP or beyond its limits");
+  Counter& timeouts =
+      AddCounter("qiao_http_timeouts_total", "Connections closed because the client was too slow");
   Counter& vanished = AddCounter("qiao_http_vanished_total", "Clients that went before their answer");
 
   Histogram& ttft = AddHistogram("qiao_time_to_first_token_seconds", "From the request to its first token",
@@ -103,7 +109,8 @@ Metrics::~Metrics() = default;
 void Metrics::Answered(const AnswerTotals& t) {
   Families& f = *families_;
   f.ttft.Observe(t.ttft_seconds);
-  if (t.completion_tokens > 1) f.tpot.Observe(t.decode_seconds / static_cast<double>(t.completion_tokens - 1));
+  if (t.completion_tokens > 1)
+    f.tpot.Observe(t.decode_seconds / static_cast<double>(t.completion_tokens - 1));
   f.prompt_lengths.Observe(static_cast<double>(t.prompt_tokens));
   f.answer_lengths.Observe(static_cast<double>(t.completion_tokens));
   const std::lock_guard<std::mutex> lock(f.mutex);

@@ -48,7 +48,7 @@ struct AnswerTotals {
   int64_t drafted = 0, accepted = 0;
   double queue_seconds = 0, prefill_seconds = 0, decode_seconds = 0;  // the longest of its sequences
   double ttft_seconds = 0;                                            // from the request to the first token
-  OrderedJson efficiency;  // null unless asked for
+  OrderedJson efficiency;                                             // null unless asked for
 };
 
 struct AnswerHeader {

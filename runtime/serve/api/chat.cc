@@ -108,6 +108,18 @@ absl::Status ReadLogprobs(const Fields& body, const ApiLimits& limits, GenerateR
 
 }  // namespace
 
+absl::Status ReadChatTools(const Fields& body, Call& call) {
+  static const auto* const none = new OrderedJson();
+  const OrderedJson* tools = body.Find("tools");
+  const OrderedJson* choice = body.Find("tool_choice");
+  QIAO_ASSIGN_OR_RETURN(call.tools, ParseTools(tools != nullptr ? *tools : *none, ToolDialect::kChat));
+  QIAO_ASSIGN_OR_RETURN(call.tool_choice,
+                        ParseToolChoice(choice != nullptr ? *choice : *none, ToolDialect::kChat, call.tools));
+  QIAO_ASSIGN_OR_RETURN(const std::optional<bool> parallel, body.Bool("parallel_tool_calls"));
+  call.parallel_tool_calls = parallel.value_or(true);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Call> ParseChat(const OrderedJson& json, const ModelFacts& model, const ApiLimits& limits) {
   QIAO_ASSIGN_OR_RETURN(const Fields body, Fields::Of(json, ""));
   Call call;

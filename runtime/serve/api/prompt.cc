@@ -16,10 +16,10 @@ ForcedTool ForcedBy(const Call& call) {
     forced.name = call.tool_choice.name;
   } else if (call.tool_choice.kind == ToolChoice::Kind::kRequired) {
     forced.needed = true;
-    if (call.tools.size() == 1) {
-      forced.name = call.tools.front().name;
+    if (call.tools.tools.size() == 1) {
+      forced.name = call.tools.tools.front().name;
     } else {
-      for (const Tool& tool : call.tools) forced.names.push_back(tool.name);
+      for (const Tool& tool : call.tools.tools) forced.names.push_back(tool.name);
     }
   }
   return forced;
@@ -35,7 +35,7 @@ absl::StatusOr<ComposedPrompt> ComposeChat(const Engine& engine, const Call& cal
   out.forced = ForcedBy(call);
   ChatOptions options;
   if (!call.tools.empty() && call.tool_choice.kind != ToolChoice::Kind::kNone) {
-    options.tools_json = DumpJson(ToChatTemplate(call.tools));
+    options.tools_json = DumpJson(ToChatTools(call.tools));
   }
   if (!call.template_kwargs.empty()) options.template_kwargs_json = DumpJson(call.template_kwargs);
   OrderedJson messages = call.messages;
@@ -53,10 +53,9 @@ absl::StatusOr<ComposedPrompt> ComposeChat(const Engine& engine, const Call& cal
         "no_chat_template");
   }
   out.text = *std::move(rendered);
-  out.format.thinking_opened = EndsInsideThink(out.text);
+  out.format.thinking_opened = out.format.reasoning == ReasoningFormat::kThink && EndsInsideThink(out.text);
   // What the answer must look like holds from its first character on, so that there is no room to think.
-  if (out.format.thinking_opened &&
-      (out.forced.needed || call.spec.constraint.kind != Constraint::Kind::kNone)) {
+  if (out.format.thinking_opened && call.spec.constraint.kind != Constraint::Kind::kNone) {
     out.text += "\n</think>\n\n";
     out.format.thinking_opened = false;
   }
@@ -79,15 +78,12 @@ absl::StatusOr<GenerateRequest> ForcedRequest(const Call& call, const ComposedPr
     request.max_tokens = kNameTokens;
     return request;
   }
-  request.prompt = prompt.text + ForcedCallArguments(prompt.format, name);
-  for (const Tool& tool : call.tools) {
-    if (tool.name != name) continue;
-    const bool open = tool.parameters.is_null() || tool.parameters.empty();
-    request.constraint.kind = open ? Constraint::Kind::kJsonObject : Constraint::Kind::kJsonSchema;
-    if (!open) request.constraint.text = DumpJson(tool.parameters);
-    return request;
-  }
-  return BadParam("tool_choice", absl::StrFormat("\"%s\" is none of the tools", name));
+  request.prompt = prompt.text + ForcedCallName(prompt.format) + name + ForcedCallArguments(prompt.format);
+  const Tool* tool = call.tools.Find(name);
+  if (tool == nullptr) return BadParam("tool_choice", absl::StrFormat("\"%s\" is none of the tools", name));
+  request.constraint.kind = Constraint::Kind::kJsonSchema;
+  request.constraint.text = DumpJson(tool->parameters);
+  return request;
 }
 
 }  // namespace qiao::serve

@@ -165,24 +165,25 @@ bool RunImpl::Start() {
 
 absl::Status RunImpl::Prepare(std::vector<GenerateRequest>& requests) {
   if (!call_.model.empty() && call_.model != host_.model_id) {
-    return WithErrorCode(NotFound("the model \"%s\" is not served here; \"%s\" is", call_.model.substr(0, 100),
-                                  host_.model_id),
+    return WithErrorCode(NotFound("the model \"%s\" is not served here; \"%s\" is",
+                                  call_.model.substr(0, 100), host_.model_id),
                          "model_not_found");
   }
   if (!call_.has_max_tokens) call_.spec.max_tokens = host_.engine->context();
   call_.spec.sampling.seed = seed_;
   call_.spec.cancel = cancel_;
   QIAO_RETURN_IF_ERROR(call_.chat ? PrepareChat(requests) : PrepareTexts(requests));
-  for (const Part& part : parts_) header_.choices = std::max(header_.choices, part.first_choice + part.choices);
+  for (const Part& part : parts_)
+    header_.choices = std::max(header_.choices, part.first_choice + part.choices);
   lanes_.resize(static_cast<size_t>(header_.choices));
-  const bool reads_answer = call_.chat && !prompt_.forced.needed &&
-                            (prompt_.format.tools != ToolFormat::kNone || prompt_.format.reasoning != ReasoningFormat::kNone);
+  const bool reads_answer =
+      call_.chat && !prompt_.forced.needed &&
+      (prompt_.format.tools != ToolFormat::kNone || prompt_.format.reasoning != ReasoningFormat::kNone);
+  const auto tools = std::make_shared<const ToolList>(call_.tools);
   for (size_t i = 0; i < lanes_.size(); ++i) {
     lanes_[i].forced = call_.chat && prompt_.forced.needed;
     if (!reads_answer) continue;
-    std::vector<std::string> names;
-    for (const Tool& tool : call_.tools) names.push_back(tool.name);
-    lanes_[i].parser.emplace(prompt_.format, std::move(names), seed_ + i);
+    lanes_[i].parser.emplace(prompt_.format, tools, seed_ + i);
     lanes_[i].thinking = prompt_.format.thinking_opened;
   }
   open_parts_ = parts_.size();
@@ -221,8 +222,8 @@ absl::Status RunImpl::PrepareChat(std::vector<GenerateRequest>& requests) {
         "context_length_exceeded");
   }
   request.rendered = true;
-  request.special_text = prompt_.format.tools != ToolFormat::kNone ||
-                         prompt_.format.reasoning != ReasoningFormat::kNone;
+  request.special_text =
+      prompt_.format.tools != ToolFormat::kNone || prompt_.format.reasoning != ReasoningFormat::kNone;
   parts_.push_back({.first_choice = 0, .choices = request.n});
   requests.push_back(std::move(request));
   return absl::OkStatus();
@@ -237,8 +238,7 @@ absl::Status RunImpl::PrepareTexts(std::vector<GenerateRequest>& requests) {
     request.prompt = prompt.text;
     request.ids = std::move(prompt.ids);
     if (call_.echo) request.prompt_logprobs = std::max(0, request.logprobs);
-    parts_.push_back(
-        {.first_choice = static_cast<int64_t>(parts_.size()) * request.n, .choices = request.n});
+    parts_.push_back({.first_choice = static_cast<int64_t>(parts_.size()) * request.n, .choices = request.n});
     requests.push_back(std::move(request));
   }
   return absl::OkStatus();
@@ -285,7 +285,7 @@ void RunImpl::Fail(absl::Status status) {
     if (processing_) return;
     processing_ = true;
   }
-  host_.workers->Post([self = shared_from_this()] { self->Process(); });
+  host_.workers->Add([self = shared_from_this()] { self->Process(); });
 }
 
 void RunImpl::Ping() {
@@ -295,7 +295,7 @@ void RunImpl::Ping() {
     if (processing_) return;
     processing_ = true;
   }
-  host_.workers->Post([self = shared_from_this()] { self->Process(); });
+  host_.workers->Add([self = shared_from_this()] { self->Process(); });
 }
 
 void RunImpl::Push(Event event) {
@@ -305,7 +305,7 @@ void RunImpl::Push(Event event) {
     if (processing_) return;
     processing_ = true;
   }
-  host_.workers->Post([self = shared_from_this()] { self->Process(); });
+  host_.workers->Add([self = shared_from_this()] { self->Process(); });
 }
 
 // What has come meanwhile goes out together: a client that reads slowly, or a machine that is busy, gets fewer and
@@ -396,7 +396,7 @@ void RunImpl::Emit(int64_t choice, std::vector<AnswerPiece> pieces, std::string&
         lane.whole.calls.back().arguments += piece.text;
         break;
       case AnswerPiece::Kind::kToolEnd:
-        if (!call_.parallel_tool_calls) {
+        if (!call_.parallel_tool_calls || call_.tool_choice.single) {
           lane.closed = true;
           if (lanes_.size() == 1) cancel_.Cancel();
         }
@@ -433,7 +433,8 @@ absl::Status RunImpl::HandleDone(Event& event, std::string& out) {
 
 // The model has chosen the tool; now its arguments.
 absl::Status RunImpl::CallNamed(size_t part, const std::string& name, std::string& out) {
-  if (std::find(prompt_.forced.names.begin(), prompt_.forced.names.end(), name) == prompt_.forced.names.end()) {
+  if (std::find(prompt_.forced.names.begin(), prompt_.forced.names.end(), name) ==
+      prompt_.forced.names.end()) {
     return Internal("the model was to name one of the tools and wrote \"%s\"", name.substr(0, 100));
   }
   QIAO_ASSIGN_OR_RETURN(GenerateRequest request, ForcedRequest(call_, prompt_, name));
@@ -444,9 +445,10 @@ absl::Status RunImpl::CallNamed(size_t part, const std::string& name, std::strin
 
 void RunImpl::BeginCall(int64_t choice, const std::string& name, std::string& out) {
   const uint64_t seed = seed_ + static_cast<uint64_t>(choice);
-  Emit(choice,
-       {{.kind = AnswerPiece::Kind::kToolBegin, .id = ToolCallId(prompt_.format, name, 0, seed), .name = name}},
-       out);
+  Emit(
+      choice,
+      {{.kind = AnswerPiece::Kind::kToolBegin, .id = ForcedCallId(prompt_.format, name, seed), .name = name}},
+      out);
 }
 
 void RunImpl::EndLane(int64_t choice, const Choice& result, std::string& out) {
@@ -456,9 +458,7 @@ void RunImpl::EndLane(int64_t choice, const Choice& result, std::string& out) {
   if (!lane.pending.empty()) Emit(choice, {{.kind = AnswerPiece::Kind::kContent}}, out);
   lane.whole.stop = result.stop;
   const bool cut = result.finish == Finish::kLength || result.finish == Finish::kContext;
-  lane.whole.ended = cut                          ? Ended::kLength
-                     : !lane.whole.calls.empty() ? Ended::kToolCalls
-                                                 : Ended::kStop;
+  lane.whole.ended = cut ? Ended::kLength : !lane.whole.calls.empty() ? Ended::kToolCalls : Ended::kStop;
   if (stream_ != nullptr) stream_->End(choice, lane.whole, out);
 }
 
@@ -511,7 +511,8 @@ void RunImpl::FinishWith(const absl::Status& status, std::string& out) {
 
 }  // namespace
 
-HttpResponse ErrorResponse(const Protocol& protocol, const absl::Status& status, std::string_view request_id) {
+HttpResponse ErrorResponse(const Protocol& protocol, const absl::Status& status,
+                           std::string_view request_id) {
   const ApiError error = Describe(status);
   HttpResponse response;
   response.status = error.http_status;

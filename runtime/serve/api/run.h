@@ -9,7 +9,7 @@
 #include "runtime/serve/api/answer_parser.h"
 #include "runtime/serve/api/protocol.h"
 #include "runtime/serve/http/message.h"
-#include "runtime/serve/workers.h"
+#include "runtime/serve/http/workers.h"
 
 namespace qiao::serve {
 
