@@ -14,6 +14,7 @@
 #include "runtime/serve/http/workers.h"
 #include "runtime/serve/keys.h"
 #include "runtime/serve/metrics.h"
+#include "runtime/serve/origins.h"
 #include "runtime/serve/page/page.h"
 #include "runtime/serve/stats.h"
 
@@ -21,6 +22,8 @@ namespace qiao::serve {
 namespace {
 
 constexpr int kWorkers = 2;
+constexpr int64_t kMostEvents = int64_t{1}
+                                << 40;  // runs post one at a time each, so that their number bounds this
 // A stream that has said nothing for so long gets a sign of life: proxies cut silent ones after a minute.
 constexpr std::chrono::seconds kSilence{15};
 // What is left of the patience for those that are told at its end.
@@ -30,15 +33,18 @@ constexpr int kLongestWait = 60;  // seconds that a refused client is told to wa
 using RequestPtr = std::shared_ptr<const HttpRequest>;
 using ResponderPtr = std::shared_ptr<Responder>;
 
+bool IsLoopback(const std::string& host) { return host.rfind("127.", 0) == 0 || host == "::1"; }
+
 class ServerImpl : public Server {
  public:
   ServerImpl(Engine& engine, ServerOptions options)
       : engine_(engine),
         options_(std::move(options)),
         keys_(options_.api_keys),
+        origins_(options_.origins, options_.api_keys.empty() && IsLoopback(options_.host)),
         model_(engine.model()),
         metrics_(options_.model_id),
-        workers_(kWorkers) {
+        workers_(kWorkers, kMostEvents) {
     host_.engine = &engine_;
     host_.workers = &workers_;
     host_.model = model_;
@@ -99,14 +105,13 @@ class ServerImpl : public Server {
   using Route = std::function<void(const HttpRequest&, const ResponderPtr&)>;
 
   void AddRoutes();
-  void Handle(const RequestPtr& request, const ResponderPtr& responder);
+  void Handle(const RequestPtr& request, ResponderPtr responder);
   void Call(const Protocol& protocol, const HttpRequest& request, const ResponderPtr& responder);
   absl::StatusOr<OrderedJson> Body(const HttpRequest& request) const;
   HttpResponse Models(const HttpRequest& request) const;
   absl::StatusOr<OrderedJson> Tokenize(const HttpRequest& request) const;
   absl::StatusOr<OrderedJson> Detokenize(const HttpRequest& request) const;
   absl::StatusOr<OrderedJson> CountTokens(const HttpRequest& request) const;
-  bool Cors(const HttpRequest& request, HttpResponse& response) const;
   void Access(const AccessRecord& record);
   int RetryAfter() const;
   void Tick();
@@ -117,6 +122,7 @@ class ServerImpl : public Server {
   Engine& engine_;
   const ServerOptions options_;
   const Keys keys_;
+  const Origins origins_;
   const ModelDescription model_;
   Metrics metrics_;
   ModelFacts facts_;
@@ -207,8 +213,13 @@ HttpResponse Refusal(const HttpRequest& request, const absl::Status& status, int
   return response;
 }
 
-void ServerImpl::Handle(const RequestPtr& request, const ResponderPtr& responder) {
+void ServerImpl::Handle(const RequestPtr& request, ResponderPtr responder) {
   const std::string& path = request->path;
+  if (const absl::Status status = origins_.Check(*request); !status.ok()) {
+    return responder->Send(Refusal(*request, status));
+  }
+  if (const auto preflight = origins_.Preflight(*request)) return responder->Send(*preflight);
+  responder = origins_.Wrap(*request, std::move(responder));
   auto found = routes_.find(path);
   if (found == routes_.end() && path.rfind("/v1/models/", 0) == 0) found = routes_.find("/v1/models");
   if (path != "/health" && !keys_.Admit(*request)) {
