@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/json_cursor.h"
 #include "runtime/serve/api/efficiency.h"
 #include "runtime/serve/api/errors.h"
 #include "runtime/serve/api/prompt.h"
@@ -94,7 +95,7 @@ class RunImpl : public Run, public std::enable_shared_from_this<RunImpl> {
   void BeginCall(int64_t choice, const std::string& name, std::string& out);
   void Emit(int64_t choice, std::vector<AnswerPiece> pieces, std::string& out);
   void EndLane(int64_t choice, const Choice& result, std::string& out);
-  void AddPrompt(const GenerateResult& result, size_t part, std::string& out);
+  void AddPrompt(const GenerateResult& result, size_t part);
   void Count(const Part& part, const GenerateResult& result);
   TokenText Spell(int32_t id) const;
   ScoredToken Score(int32_t id, float logprob, absl::Span<const TokenLogprob> top) const;
@@ -154,11 +155,17 @@ bool RunImpl::Start() {
     stream_->Begin(head.body);
     responder_->StartStream(std::move(head));
   }
-  if (!prompt_.forced.name.empty()) {
-    std::string out;
-    for (int64_t i = 0; i < header_.choices; ++i) BeginCall(i, prompt_.forced.name, out);
-    Write(std::move(out));
+  std::string out;
+  for (int64_t i = 0; i < header_.choices; ++i) {
+    if (!prompt_.forced.name.empty()) BeginCall(i, prompt_.forced.name, out);
+    if (call_.echo && call_.stream) {
+      Emit(i,
+           {{.kind = AnswerPiece::Kind::kContent,
+             .text = call_.prompts[static_cast<size_t>(i / call_.spec.n)].text}},
+           out);
+    }
   }
+  Write(std::move(out));
   Process();
   return true;
 }
@@ -235,9 +242,22 @@ absl::Status RunImpl::PrepareTexts(std::vector<GenerateRequest>& requests) {
   }
   for (Call::Prompt& prompt : call_.prompts) {
     GenerateRequest request = call_.spec;
-    request.prompt = prompt.text;
-    request.ids = std::move(prompt.ids);
-    if (call_.echo) request.prompt_logprobs = std::max(0, request.logprobs);
+    if (call_.echo) {
+      if (!prompt.ids.empty()) {
+        Result<std::string> text = host_.engine->Detokenize(prompt.ids, /*special_text=*/true);
+        if (!text.ok()) return FromPublic(text.status());
+        prompt.text = *std::move(text);
+      }
+      // Where only the prompt is scored, nothing is generated.
+      if (request.logprobs >= 0 || request.max_tokens == 0) {
+        request.prompt_logprobs = std::max(0, request.logprobs);
+      }
+    }
+    if (prompt.ids.empty()) {
+      request.prompt = prompt.text;
+    } else {
+      request.ids = std::move(prompt.ids);
+    }
     parts_.push_back({.first_choice = static_cast<int64_t>(parts_.size()) * request.n, .choices = request.n});
     requests.push_back(std::move(request));
   }
@@ -423,7 +443,7 @@ absl::Status RunImpl::HandleDone(Event& event, std::string& out) {
     part.naming = false;
     return CallNamed(event.part, result->text, out);
   }
-  if (call_.echo) AddPrompt(*result, event.part, out);
+  if (call_.echo && stream_ == nullptr) AddPrompt(*result, event.part);
   for (int64_t i = 0; i < part.choices; ++i) {
     EndLane(part.first_choice + i, i == 0 ? *result : result->more[static_cast<size_t>(i - 1)], out);
   }
@@ -474,6 +494,32 @@ void RunImpl::Count(const Part& part, const GenerateResult& result) {
   totals_.queue_seconds = std::max(totals_.queue_seconds, result.queue_seconds);
   totals_.prefill_seconds = std::max(totals_.prefill_seconds, result.prefill_seconds);
   totals_.decode_seconds = std::max(totals_.decode_seconds, result.decode_seconds);
+}
+
+// The prompt before what was written after it.
+void RunImpl::AddPrompt(const GenerateResult& result, size_t part) {
+  std::vector<ScoredToken> tokens;
+  for (size_t i = 0; call_.spec.logprobs >= 0 && i < result.prompt_ids.size(); ++i) {
+    tokens.push_back(Score(result.prompt_ids[i], result.prompt_logprobs[i], result.prompt_top_logprobs[i]));
+    tokens.back().scored = i > 0;
+  }
+  for (int64_t i = 0; i < parts_[part].choices; ++i) {
+    AnswerChoice& whole = lanes_[static_cast<size_t>(parts_[part].first_choice + i)].whole;
+    whole.content.insert(0, call_.prompts[part].text);
+    whole.tokens.insert(whole.tokens.begin(), tokens.begin(), tokens.end());
+  }
+}
+
+TokenText RunImpl::Spell(int32_t id) const {
+  TokenText token;
+  if (Result<std::string> bytes = host_.engine->TokenBytes(id); bytes.ok()) token.bytes = *std::move(bytes);
+  for (size_t at = 0; at < token.bytes.size();) {
+    const size_t length =
+        Utf8SequenceLength(token.bytes.data() + at, token.bytes.data() + token.bytes.size());
+    token.text += length > 0 ? token.bytes.substr(at, length) : "\uFFFD";
+    at += std::max<size_t>(1, length);
+  }
+  return token;
 }
 
 ScoredToken RunImpl::Score(int32_t id, float logprob, absl::Span<const TokenLogprob> top) const {

@@ -31,7 +31,7 @@ struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
   std::string body;
-  HeaderList headers;  // beside Content-Type, Content-Length, x-request-id and those of every answer
+  HeaderList headers = {};  // beside Content-Type, Content-Length, x-request-id and those of every answer
 };
 
 // The way back to one request's client. Thread-safe, and never waits: what is sent is queued. Exactly one of
