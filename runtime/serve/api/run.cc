@@ -13,6 +13,7 @@
 #include "runtime/base/json_cursor.h"
 #include "runtime/serve/api/efficiency.h"
 #include "runtime/serve/api/errors.h"
+#include "runtime/serve/api/lanes.h"
 #include "runtime/serve/api/prompt.h"
 
 namespace qiao::serve {
@@ -50,16 +51,6 @@ struct Part {
   bool naming = false;        // the model is choosing among the tools that may be called
 };
 
-// What becomes of one choice.
-struct Lane {
-  std::optional<AnswerParser> parser;  // absent: all is content, or the arguments of a forced call
-  AnswerChoice whole;
-  std::vector<ScoredToken> pending;  // not told yet
-  bool forced = false;
-  bool thinking = false;  // the last that came was reasoning
-  bool closed = false;    // what still comes is not told
-};
-
 class RunImpl : public Run, public std::enable_shared_from_this<RunImpl> {
  public:
   RunImpl(const RunHost& host, const Protocol& protocol, Call call, const std::string& request_id,
@@ -92,9 +83,6 @@ class RunImpl : public Run, public std::enable_shared_from_this<RunImpl> {
   void HandleToken(Event& event, std::string& out);
   absl::Status HandleDone(Event& event, std::string& out);
   absl::Status CallNamed(size_t part, const std::string& name, std::string& out);
-  void BeginCall(int64_t choice, const std::string& name, std::string& out);
-  void Emit(int64_t choice, std::vector<AnswerPiece> pieces, std::string& out);
-  void EndLane(int64_t choice, const Choice& result, std::string& out);
   void AddPrompt(const GenerateResult& result, size_t part);
   void Count(const Part& part, const GenerateResult& result);
   TokenText Spell(int32_t id) const;
@@ -115,7 +103,7 @@ class RunImpl : public Run, public std::enable_shared_from_this<RunImpl> {
 
   // Of whoever processes; that is one at a time.
   std::vector<Part> parts_;
-  std::vector<Lane> lanes_;
+  std::optional<Lanes> lanes_;
   std::unique_ptr<AnswerStream> stream_;  // null: the answer goes out as a whole
   AnswerTotals totals_;
   size_t open_parts_ = 0;
@@ -149,6 +137,7 @@ bool RunImpl::Start() {
   }
   if (call_.stream) {
     stream_ = protocol_.Stream(call_, header_);
+    lanes_->SetStream(stream_.get());
     HttpResponse head;
     head.content_type = "text/event-stream; charset=utf-8";
     head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
@@ -157,12 +146,9 @@ bool RunImpl::Start() {
   }
   std::string out;
   for (int64_t i = 0; i < header_.choices; ++i) {
-    if (!prompt_.forced.name.empty()) BeginCall(i, prompt_.forced.name, out);
+    if (!prompt_.forced.name.empty()) lanes_->BeginCall(i, prompt_.forced.name, out);
     if (call_.echo && call_.stream) {
-      Emit(i,
-           {{.kind = AnswerPiece::Kind::kContent,
-             .text = call_.prompts[static_cast<size_t>(i / call_.spec.n)].text}},
-           out);
+      lanes_->Content(i, call_.prompts[static_cast<size_t>(i / call_.spec.n)].text, out);
     }
   }
   Write(std::move(out));
@@ -182,17 +168,16 @@ absl::Status RunImpl::Prepare(std::vector<GenerateRequest>& requests) {
   QIAO_RETURN_IF_ERROR(call_.chat ? PrepareChat(requests) : PrepareTexts(requests));
   for (const Part& part : parts_)
     header_.choices = std::max(header_.choices, part.first_choice + part.choices);
-  lanes_.resize(static_cast<size_t>(header_.choices));
-  const bool reads_answer =
-      call_.chat && !prompt_.forced.needed &&
-      (prompt_.format.tools != ToolFormat::kNone || prompt_.format.reasoning != ReasoningFormat::kNone);
-  const auto tools = std::make_shared<const ToolList>(call_.tools);
-  for (size_t i = 0; i < lanes_.size(); ++i) {
-    lanes_[i].forced = call_.chat && prompt_.forced.needed;
-    if (!reads_answer) continue;
-    lanes_[i].parser.emplace(prompt_.format, tools, seed_ + i);
-    lanes_[i].thinking = prompt_.format.thinking_opened;
+  Lanes::Options options{.format = prompt_.format,
+                         .tools = std::make_shared<const ToolList>(call_.tools),
+                         .single_call = !call_.parallel_tool_calls || call_.tool_choice.single,
+                         .id_seed = seed_};
+  if (prompt_.forced.needed) {
+    options.reads = Lanes::Reads::kArguments;
+  } else if (call_.chat && prompt_.format != AnswerFormat()) {
+    options.reads = Lanes::Reads::kAnswer;
   }
+  lanes_.emplace(header_.choices, options);
   open_parts_ = parts_.size();
   return absl::OkStatus();
 }
@@ -380,53 +365,13 @@ void RunImpl::HandleToken(Event& event, std::string& out) {
   const Part& part = parts_[event.part];
   if (event.id >= 0 && totals_.ttft_seconds == 0) totals_.ttft_seconds = Seconds(Clock::now() - began_);
   if (part.naming) return;
-  const int64_t choice = part.first_choice + event.choice;
-  Lane& lane = lanes_[static_cast<size_t>(choice)];
-  if (lane.closed) return;
-  if (event.id >= 0 && call_.spec.logprobs >= 0 && !lane.forced) {
-    lane.pending.push_back(Score(event.id, event.logprob, event.top));
+  std::optional<ScoredToken> scored;
+  if (event.id >= 0 && call_.spec.logprobs >= 0 && !lanes_->arguments()) {
+    scored = Score(event.id, event.logprob, event.top);
   }
-  std::vector<AnswerPiece> pieces;
-  if (lane.parser) {
-    pieces = lane.parser->Push(event.text);
-  } else if (!event.text.empty()) {
-    pieces.push_back({.kind = lane.forced ? AnswerPiece::Kind::kToolArguments : AnswerPiece::Kind::kContent,
-                      .text = std::move(event.text)});
-  }
-  Emit(choice, std::move(pieces), out);
-  if (event.id >= 0 && lane.thinking) ++totals_.reasoning_tokens;
-}
-
-void RunImpl::Emit(int64_t choice, std::vector<AnswerPiece> pieces, std::string& out) {
-  Lane& lane = lanes_[static_cast<size_t>(choice)];
-  for (AnswerPiece& piece : pieces) {
-    if (lane.closed) return;
-    lane.thinking = piece.kind == AnswerPiece::Kind::kReasoning;
-    switch (piece.kind) {
-      case AnswerPiece::Kind::kReasoning:
-        lane.whole.reasoning += piece.text;
-        break;
-      case AnswerPiece::Kind::kContent:
-        lane.whole.content += piece.text;
-        break;
-      case AnswerPiece::Kind::kToolBegin:
-        lane.whole.calls.push_back({piece.id, piece.name, ""});
-        break;
-      case AnswerPiece::Kind::kToolArguments:
-        lane.whole.calls.back().arguments += piece.text;
-        break;
-      case AnswerPiece::Kind::kToolEnd:
-        if (!call_.parallel_tool_calls || call_.tool_choice.single) {
-          lane.closed = true;
-          if (lanes_.size() == 1) cancel_.Cancel();
-        }
-        break;
-    }
-    if (stream_ != nullptr) stream_->Piece(choice, piece, lane.pending, out);
-    lane.whole.tokens.insert(lane.whole.tokens.end(), std::make_move_iterator(lane.pending.begin()),
-                             std::make_move_iterator(lane.pending.end()));
-    lane.pending.clear();
-  }
+  lanes_->Token(part.first_choice + event.choice, std::move(event.text), std::move(scored), out);
+  // The one call that it may make is made, and nobody else is writing.
+  if (header_.choices == 1 && lanes_->closed(0)) cancel_.Cancel();
 }
 
 absl::Status RunImpl::HandleDone(Event& event, std::string& out) {
@@ -434,8 +379,7 @@ absl::Status RunImpl::HandleDone(Event& event, std::string& out) {
   Result<GenerateResult>& result = *event.result;
   if (!result.ok()) return FromPublic(result.status());
   Count(part, *result);
-  const bool closed = lanes_[static_cast<size_t>(part.first_choice)].closed;
-  if (result->finish == Finish::kCancelled && !closed) {
+  if (result->finish == Finish::kCancelled && !lanes_->closed(part.first_choice)) {
     // Nobody but the client, or Fail, cancels.
     return Cancelled("the request was cancelled");
   }
@@ -445,7 +389,7 @@ absl::Status RunImpl::HandleDone(Event& event, std::string& out) {
   }
   if (call_.echo && stream_ == nullptr) AddPrompt(*result, event.part);
   for (int64_t i = 0; i < part.choices; ++i) {
-    EndLane(part.first_choice + i, i == 0 ? *result : result->more[static_cast<size_t>(i - 1)], out);
+    lanes_->End(part.first_choice + i, i == 0 ? *result : result->more[static_cast<size_t>(i - 1)], out);
   }
   if (--open_parts_ == 0) Complete(out);
   return absl::OkStatus();
@@ -459,27 +403,8 @@ absl::Status RunImpl::CallNamed(size_t part, const std::string& name, std::strin
   }
   QIAO_ASSIGN_OR_RETURN(GenerateRequest request, ForcedRequest(call_, prompt_, name));
   request.sampling.seed += part;
-  BeginCall(parts_[part].first_choice, name, out);
+  lanes_->BeginCall(parts_[part].first_choice, name, out);
   return Submit(part, std::move(request));
-}
-
-void RunImpl::BeginCall(int64_t choice, const std::string& name, std::string& out) {
-  const uint64_t seed = seed_ + static_cast<uint64_t>(choice);
-  Emit(
-      choice,
-      {{.kind = AnswerPiece::Kind::kToolBegin, .id = ForcedCallId(prompt_.format, name, seed), .name = name}},
-      out);
-}
-
-void RunImpl::EndLane(int64_t choice, const Choice& result, std::string& out) {
-  Lane& lane = lanes_[static_cast<size_t>(choice)];
-  if (lane.parser) Emit(choice, lane.parser->Finish(), out);
-  if (lane.forced) Emit(choice, {{.kind = AnswerPiece::Kind::kToolEnd}}, out);
-  if (!lane.pending.empty()) Emit(choice, {{.kind = AnswerPiece::Kind::kContent}}, out);
-  lane.whole.stop = result.stop;
-  const bool cut = result.finish == Finish::kLength || result.finish == Finish::kContext;
-  lane.whole.ended = cut ? Ended::kLength : !lane.whole.calls.empty() ? Ended::kToolCalls : Ended::kStop;
-  if (stream_ != nullptr) stream_->End(choice, lane.whole, out);
 }
 
 void RunImpl::Count(const Part& part, const GenerateResult& result) {
@@ -504,9 +429,7 @@ void RunImpl::AddPrompt(const GenerateResult& result, size_t part) {
     tokens.back().scored = i > 0;
   }
   for (int64_t i = 0; i < parts_[part].choices; ++i) {
-    AnswerChoice& whole = lanes_[static_cast<size_t>(parts_[part].first_choice + i)].whole;
-    whole.content.insert(0, call_.prompts[part].text);
-    whole.tokens.insert(whole.tokens.begin(), tokens.begin(), tokens.end());
+    lanes_->Prepend(parts_[part].first_choice + i, call_.prompts[part].text, tokens);
   }
 }
 
@@ -530,6 +453,7 @@ ScoredToken RunImpl::Score(int32_t id, float logprob, absl::Span<const TokenLogp
 
 void RunImpl::Complete(std::string& out) {
   finished_ = true;
+  totals_.reasoning_tokens = lanes_->reasoning_tokens();
   if (call_.efficiency) totals_.efficiency = Efficiency(host_.model, totals_, host_.prefill_rate());
   if (host_.answered) host_.answered(totals_);
   if (stream_ != nullptr) {
@@ -537,7 +461,7 @@ void RunImpl::Complete(std::string& out) {
     return;
   }
   Answer answer;
-  for (Lane& lane : lanes_) answer.choices.push_back(std::move(lane.whole));
+  answer.choices = lanes_->TakeAll();
   answer.totals = totals_;
   responder_->Send({.body = DumpJson(protocol_.Whole(call_, header_, answer))});
 }
