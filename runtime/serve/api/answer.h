@@ -46,8 +46,9 @@ struct AnswerChoice {
 struct AnswerTotals {
   int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0, reasoning_tokens = 0;
   int64_t drafted = 0, accepted = 0;
-  double queue_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
-  OrderedJson efficiency;  // null unless asked for
+  double queue_seconds = 0, prefill_seconds = 0, decode_seconds = 0;  // the longest of its sequences
+  double ttft_seconds = 0;                                            // from the request to the first token
+  OrderedJson efficiency;                                             // null unless asked for
 };
 
 struct AnswerHeader {

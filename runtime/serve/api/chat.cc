@@ -15,7 +15,8 @@ absl::StatusOr<std::string> ReadContent(const Fields& message, const ApiLimits& 
   if (content->is_string()) return content->get<std::string>();
   const std::string path = message.PathOf("content");
   if (!content->is_array()) {
-    return BadParam(path, absl::StrFormat("must be a string or an array of parts, not %s", TypeName(*content)));
+    return BadParam(path,
+                    absl::StrFormat("must be a string or an array of parts, not %s", TypeName(*content)));
   }
   QIAO_RETURN_IF_ERROR(message.Array("content", limits.content_parts).status());
   std::string text;
@@ -23,8 +24,9 @@ absl::StatusOr<std::string> ReadContent(const Fields& message, const ApiLimits& 
     QIAO_ASSIGN_OR_RETURN(const Fields part, Fields::Of((*content)[i], absl::StrFormat("%s[%d]", path, i)));
     QIAO_ASSIGN_OR_RETURN(const std::string type, part.NeedString("type"));
     if (type != "text" && type != "refusal") {
-      return BadParam(part.PathOf("type"),
-                      absl::StrFormat("\"%s\" is not supported: this model reads text only", type.substr(0, 40)));
+      return BadParam(
+          part.PathOf("type"),
+          absl::StrFormat("\"%s\" is not supported: this model reads text only", type.substr(0, 40)));
     }
     QIAO_ASSIGN_OR_RETURN(const std::string piece, part.NeedString(type));
     text += piece;
@@ -33,7 +35,8 @@ absl::StatusOr<std::string> ReadContent(const Fields& message, const ApiLimits& 
 }
 
 // Calls that the model made earlier, their arguments as an object where they are one: templates write them either way.
-absl::StatusOr<OrderedJson> ReadCalls(const OrderedJson& calls, const std::string& path, const ApiLimits& limits) {
+absl::StatusOr<OrderedJson> ReadCalls(const OrderedJson& calls, const std::string& path,
+                                      const ApiLimits& limits) {
   OrderedJson out = OrderedJson::array();
   for (size_t i = 0; i < calls.size(); ++i) {
     QIAO_ASSIGN_OR_RETURN(const Fields call, Fields::Of(calls[i], absl::StrFormat("%s[%d]", path, i)));
@@ -48,9 +51,9 @@ absl::StatusOr<OrderedJson> ReadCalls(const OrderedJson& calls, const std::strin
     if (const OrderedJson* given = function.Find("arguments")) {
       arguments = *given;
       if (given->is_string() && !given->get_ref<const std::string&>().empty()) {
-        absl::StatusOr<OrderedJson> parsed =
-            ParseOrderedJson(given->get_ref<const std::string&>(), function.PathOf("arguments"),
-                             {.max_depth = limits.json_depth, .max_values = static_cast<size_t>(limits.json_values)});
+        absl::StatusOr<OrderedJson> parsed = ParseOrderedJson(
+            given->get_ref<const std::string&>(), function.PathOf("arguments"),
+            {.max_depth = limits.json_depth, .max_values = static_cast<size_t>(limits.json_values)});
         // A model may have written no JSON; then it is shown as it was.
         if (parsed.ok() && parsed->is_object()) arguments = *std::move(parsed);
       }
@@ -67,9 +70,10 @@ absl::StatusOr<OrderedJson> ReadMessage(const Fields& message, const ApiLimits& 
   if (role == "developer") role = "system";
   if (role == "function") role = "tool";
   if (role != "system" && role != "user" && role != "assistant" && role != "tool") {
-    return BadParam(message.PathOf("role"),
-                    absl::StrFormat("\"%s\" is not known; there are system, developer, user, assistant and tool",
-                                    role.substr(0, 40)));
+    return BadParam(
+        message.PathOf("role"),
+        absl::StrFormat("\"%s\" is not known; there are system, developer, user, assistant and tool",
+                        role.substr(0, 40)));
   }
   OrderedJson out = {{"role", role}};
   QIAO_ASSIGN_OR_RETURN(std::string content, ReadContent(message, limits));
@@ -84,7 +88,8 @@ absl::StatusOr<OrderedJson> ReadMessage(const Fields& message, const ApiLimits& 
     if (value) out[name] = *std::move(value);
   }
   if (has_calls) {
-    if (role != "assistant") return BadParam(message.PathOf("tool_calls"), "belongs to the assistant's messages");
+    if (role != "assistant")
+      return BadParam(message.PathOf("tool_calls"), "belongs to the assistant's messages");
     QIAO_ASSIGN_OR_RETURN(out["tool_calls"], ReadCalls(*calls, message.PathOf("tool_calls"), limits));
   }
   return out;
@@ -102,6 +107,18 @@ absl::Status ReadLogprobs(const Fields& body, const ApiLimits& limits, GenerateR
 }
 
 }  // namespace
+
+absl::Status ReadChatTools(const Fields& body, Call& call) {
+  static const auto* const none = new OrderedJson();
+  const OrderedJson* tools = body.Find("tools");
+  const OrderedJson* choice = body.Find("tool_choice");
+  QIAO_ASSIGN_OR_RETURN(call.tools, ParseTools(tools != nullptr ? *tools : *none, ToolDialect::kChat));
+  QIAO_ASSIGN_OR_RETURN(call.tool_choice,
+                        ParseToolChoice(choice != nullptr ? *choice : *none, ToolDialect::kChat, call.tools));
+  QIAO_ASSIGN_OR_RETURN(const std::optional<bool> parallel, body.Bool("parallel_tool_calls"));
+  call.parallel_tool_calls = parallel.value_or(true);
+  return absl::OkStatus();
+}
 
 absl::StatusOr<Call> ParseChat(const OrderedJson& json, const ModelFacts& model, const ApiLimits& limits) {
   QIAO_ASSIGN_OR_RETURN(const Fields body, Fields::Of(json, ""));

@@ -49,11 +49,10 @@ class ChatStream : public AnswerStream {
         delta["content"] = piece.text;
         break;
       case AnswerPiece::Kind::kToolBegin:
-        delta["tool_calls"] =
-            OrderedJson::array({{{"index", piece.index},
-                                 {"id", piece.id},
-                                 {"type", "function"},
-                                 {"function", {{"name", piece.name}, {"arguments", ""}}}}});
+        delta["tool_calls"] = OrderedJson::array({{{"index", piece.index},
+                                                   {"id", piece.id},
+                                                   {"type", "function"},
+                                                   {"function", {{"name", piece.name}, {"arguments", ""}}}}});
         break;
       case AnswerPiece::Kind::kToolArguments:
         delta["tool_calls"] =
@@ -155,10 +154,9 @@ OrderedJson WholeChat(const Call& call, const AnswerHeader& header, const Answer
     if (choice.content.empty() && !choice.calls.empty()) message["content"] = nullptr;
     if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
     for (const ToolCall& made : choice.calls) {
-      message["tool_calls"].push_back(
-          {{"id", made.id},
-           {"type", "function"},
-           {"function", {{"name", made.name}, {"arguments", made.arguments}}}});
+      message["tool_calls"].push_back({{"id", made.id},
+                                       {"type", "function"},
+                                       {"function", {{"name", made.name}, {"arguments", made.arguments}}}});
     }
     choices.push_back({{"index", i},
                        {"message", std::move(message)},

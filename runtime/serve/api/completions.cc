@@ -57,7 +57,8 @@ absl::Status ReadPrompts(const Fields& body, const ModelFacts& model, const ApiL
   return absl::OkStatus();
 }
 
-absl::StatusOr<Call> ParseCompletion(const OrderedJson& json, const ModelFacts& model, const ApiLimits& limits) {
+absl::StatusOr<Call> ParseCompletion(const OrderedJson& json, const ModelFacts& model,
+                                     const ApiLimits& limits) {
   QIAO_ASSIGN_OR_RETURN(const Fields body, Fields::Of(json, ""));
   Call call;
   QIAO_RETURN_IF_ERROR(ReadCommon(body, model, limits, call));
@@ -147,8 +148,8 @@ class CompletionStream : public AnswerStream {
             {"model", header_.model}};
   }
 
-  void Chunk(int64_t choice, const std::string& text, OrderedJson finish, absl::Span<const ScoredToken> tokens,
-             std::string& out) {
+  void Chunk(int64_t choice, const std::string& text, OrderedJson finish,
+             absl::Span<const ScoredToken> tokens, std::string& out) {
     OrderedJson chunk = Envelope();
     OrderedJson logprobs;
     if (!tokens.empty()) logprobs = Logprobs(tokens, offsets_[static_cast<size_t>(choice)]);
@@ -177,10 +178,11 @@ class CompletionProtocol : public Protocol {
     for (size_t i = 0; i < answer.choices.size(); ++i) {
       const AnswerChoice& choice = answer.choices[i];
       int64_t offset = 0;
-      choices.push_back({{"index", i},
-                         {"text", choice.content},
-                         {"logprobs", call.spec.logprobs >= 0 ? Logprobs(choice.tokens, offset) : OrderedJson()},
-                         {"finish_reason", OpenAiFinish(choice.ended)}});
+      choices.push_back(
+          {{"index", i},
+           {"text", choice.content},
+           {"logprobs", call.spec.logprobs >= 0 ? Logprobs(choice.tokens, offset) : OrderedJson()},
+           {"finish_reason", OpenAiFinish(choice.ended)}});
     }
     OrderedJson out = {{"id", "cmpl-" + header.suffix}, {"object", "text_completion"},
                        {"created", header.created},     {"model", header.model},

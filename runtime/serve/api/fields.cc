@@ -38,8 +38,7 @@ std::string_view TypeName(const OrderedJson& value) {
 }
 
 absl::StatusOr<Fields> Fields::Of(const OrderedJson& value, std::string path) {
-  if (!value.is_object())
-    return WrongType(path.empty() ? "the body" : path, "an object", value);
+  if (!value.is_object()) return WrongType(path.empty() ? "the body" : path, "an object", value);
   return Fields(value, std::move(path));
 }
 

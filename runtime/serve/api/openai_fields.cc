@@ -19,15 +19,15 @@ absl::Status ReadLogitBias(const Fields& body, const ModelFacts& model, const Ap
   if (bias == nullptr) return absl::OkStatus();
   const std::string path = body.PathOf("logit_bias");
   if (static_cast<int64_t>(bias->size()) > limits.logit_bias) {
-    return BadParam(path,
-                    absl::StrFormat("has %d entries; at most %d are allowed", bias->size(), limits.logit_bias));
+    return BadParam(
+        path, absl::StrFormat("has %d entries; at most %d are allowed", bias->size(), limits.logit_bias));
   }
   for (const auto& [key, value] : bias->items()) {
     int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc() || end != key.data() + key.size() || id < 0 || id >= model.vocab) {
-      return BadParam(path, absl::StrFormat("\"%s\" is no token id of 0..%d", key.substr(0, 40),
-                                            model.vocab - 1));
+      return BadParam(path,
+                      absl::StrFormat("\"%s\" is no token id of 0..%d", key.substr(0, 40), model.vocab - 1));
     }
     if (!value.is_number() || !(value.get<double>() >= -100 && value.get<double>() <= 100)) {
       return BadParam(path + "." + key, "must be a number of -100..100");
@@ -72,8 +72,8 @@ absl::Status ReadGuided(const Fields& body, const ApiLimits& limits, Constraint&
   if (regex) {
     const std::string path = body.PathOf("guided_regex");
     if (static_cast<int64_t>(regex->size()) > limits.schema_bytes) {
-      return BadParam(path, absl::StrFormat("has %d bytes; at most %d are allowed", regex->size(),
-                                            limits.schema_bytes));
+      return BadParam(
+          path, absl::StrFormat("has %d bytes; at most %d are allowed", regex->size(), limits.schema_bytes));
     }
     QIAO_RETURN_IF_ERROR(SetConstraint(Constraint::Kind::kRegex, *std::move(regex), path, constraint));
   }
@@ -183,9 +183,9 @@ absl::Status ReadCommon(const Fields& body, const ModelFacts& model, const ApiLi
   GenerateRequest& spec = call.spec;
   QIAO_RETURN_IF_ERROR(ReadSampling(body, model, spec.sampling));
   QIAO_RETURN_IF_ERROR(ReadLogitBias(body, model, limits, spec.sampling));
-  QIAO_ASSIGN_OR_RETURN(const std::optional<int64_t> seed,
-                        body.Int("seed", std::numeric_limits<int64_t>::min(),
-                                 std::numeric_limits<int64_t>::max()));
+  QIAO_ASSIGN_OR_RETURN(
+      const std::optional<int64_t> seed,
+      body.Int("seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()));
   if (seed) call.seed = static_cast<uint64_t>(*seed);
   QIAO_ASSIGN_OR_RETURN(const std::optional<int64_t> n, body.Int("n", 1, limits.n));
   SetIf(n, spec.n);
