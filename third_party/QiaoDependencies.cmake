@@ -16,6 +16,9 @@ find_path(QIAO_XXHASH_INCLUDE xxhash.h REQUIRED)  # libxxhash-dev: checksums, co
 find_path(QIAO_BOOST_INCLUDE boost/beast.hpp REQUIRED)  # libboost-dev: Asio and Beast for the server; headers only
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)  # libicu-dev: Unicode normal forms
 
+# prometheus-cpp-dev: counters and histograms, and their text format.
+find_package(prometheus-cpp REQUIRED COMPONENTS core)
+
 if(QIAO_BUILD_TOOLS)
   find_package(spdlog REQUIRED)  # libspdlog-dev: logs
   find_package(CLI11 REQUIRED)   # libcli11-dev: subcommands and options
