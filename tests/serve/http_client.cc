@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -118,7 +119,7 @@ std::optional<Answer> Client::Read(bool head) {
     }
     answer.whole = in_.size() >= size;
     answer.body = in_.substr(0, size);
-    in_.erase(0, size);
+    std::string(in_, std::min(size, in_.size())).swap(in_);  // memory that is not needed goes, too
     return answer;
   }
   answer.body = ReadAll(&answer.whole);

@@ -35,7 +35,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Its exchange has something new.
   void Pump();
   // Times out what has taken too long.
-  void Tick(Clock::time_point now);
+  void TimeOut(Clock::time_point now) {
+    Guard([this, now] { Tick(now); });
+  }
   void BeginDrain();
   // At once. `reset`: what the client has not taken is thrown away.
   void Close(bool reset = false);
@@ -53,10 +55,21 @@ class Connection : public std::enable_shared_from_this<Connection> {
     kClosed,
   };
 
+  // Exceptions can only tell that there is no memory: the connection ends.
+  template <typename F>
+  void Guard(F body) {
+    try {
+      body();
+    } catch (...) {
+      Close(true);
+    }
+  }
+  void Tick(Clock::time_point now);
   void WaitReadable();
   void WaitWritable();
   void OnReadable();
   size_t ReadSize() const;
+  bool IsFull() const;  // early_, while an answer is under way
   void OnEndOfFile();
   void TakeBytes(std::string_view bytes);
   void Parse(std::string_view bytes);
@@ -71,6 +84,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Linger();
   void LeaveAnswer();
   void GiveBackCharge();
+  std::string PeerName() const;
 
   Core& core_;
   Socket socket_;
@@ -79,7 +93,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   State state_ = State::kIdle;
   bool waiting_readable_ = false;
-  bool waiting_error_ = false;  // instead: early_ is full
   bool waiting_writable_ = false;
   bool last_request_ = false;  // the connection ends after this answer
   bool answer_ended_ = false;  // nothing follows what is in out_

@@ -171,6 +171,7 @@ bool RequestReader::FinishHead() {
 
 bool RequestReader::ReadTarget(std::string_view target) {
   if (request_.method == "CONNECT") return Refuse(501, "unknown_method", "CONNECT: this is not a proxy");
+  bool absolute = false;
   // RFC 9112, 3.2.2: the absolute form must be understood, though only proxies get it.
   for (const std::string_view scheme : {std::string_view("http://"), std::string_view("https://")}) {
     if (!EqualsIgnoringCase(target.substr(0, scheme.size()), scheme)) continue;
@@ -178,11 +179,12 @@ bool RequestReader::ReadTarget(std::string_view target) {
     const std::string_view host = target.substr(scheme.size(), slash - scheme.size());
     if (host.empty() || !IsHost(host)) return Refuse(400, "bad_target", "the request target has a bad host");
     target.remove_prefix(slash);
-    if (target.empty()) target = "/";
+    absolute = true;
     break;
   }
   const size_t question = target.find('?');
-  const std::string_view path = target.substr(0, question);
+  std::string_view path = target.substr(0, question);
+  if (absolute && path.empty()) path = "/";
   if (path.empty() || path.front() != '/') {
     return Refuse(400, "bad_target", "the request target must be a path that begins with '/'");
   }

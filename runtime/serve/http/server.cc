@@ -145,7 +145,12 @@ void Server::CloseAll() {
 void Server::WaitAccept() {
   acceptor_.async_wait(tcp::acceptor::wait_read, [this](const error_code& error) {
     if (error || !acceptor_.is_open()) return;
-    if (AcceptSome()) return WaitAccept();
+    bool more = false;
+    try {
+      more = AcceptSome();
+    } catch (...) {  // no memory: as with descriptors
+    }
+    if (more) return WaitAccept();
     accept_pause_.expires_after(kAcceptPause);
     accept_pause_.async_wait([this](const error_code& cancelled) {
       if (!cancelled && acceptor_.is_open()) WaitAccept();
@@ -201,7 +206,7 @@ void Server::StartTicks() {
     ticking_ = false;
     if (error || closing_) return;
     const Clock::time_point now = Clock::now();
-    EachConnection([now](Connection& connection) { connection.Tick(now); });
+    EachConnection([now](Connection& connection) { connection.TimeOut(now); });
     if (!core_.connections.empty()) StartTicks();
   });
 }
