@@ -27,7 +27,7 @@ enum class ToolDialect {
 struct Tool {
   std::string name;         // 1 to 64 letters, digits, '_' and '-'; 128 in Anthropic's dialect
   std::string description;  // "" where there is none
-  OrderedJson parameters;   // a JSON schema, always an object; {"type": "object", "properties": {}} by default
+  OrderedJson parameters;  // a JSON schema, always an object; {"type": "object", "properties": {}} by default
   std::optional<bool> strict;
 };
 
@@ -57,7 +57,8 @@ absl::StatusOr<ToolList> ParseTools(const OrderedJson& tools, ToolDialect dialec
 
 // `choice` is the request's tool_choice; null is kAuto where there are tools, else kNone. kRequired and kNamed need
 // tools; without any, "auto" is kNone.
-absl::StatusOr<ToolChoice> ParseToolChoice(const OrderedJson& choice, ToolDialect dialect, const ToolList& tools);
+absl::StatusOr<ToolChoice> ParseToolChoice(const OrderedJson& choice, ToolDialect dialect,
+                                           const ToolList& tools);
 
 // The form that chat templates expect, OpenAI's; null for an empty list. A description is always there, since
 // templates add it to other text, `strict` where it was given.
