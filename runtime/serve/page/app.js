@@ -189,7 +189,7 @@ function showStats(stats) {
     ['parameters', model.parameters && format.amount(model.parameters)],
     ['active for a token', model.active_parameters && format.amount(model.active_parameters)],
     ['experts', model.experts > 0 && `${format.count(model.experts_per_token)} of ${format.count(model.experts)}`],
-    ['weights', model.weight_format],
+    ['weights', model.weight_format?.split(',')[0]],
     ['context', model.context && `${format.count(model.context)} tokens`],
   ].filter(([, value]) => value);
   byId('welcome-facts').replaceChildren(...facts.map(([name, value]) => el('div', null, el('dt', null, name), el('dd', null, value))));

@@ -20,6 +20,7 @@ class Tile {
     this.value.textContent = value;
     this.unit.textContent = unit;
     this.note.textContent = note;
+    this.note.title = note;
   }
 }
 
@@ -72,14 +73,14 @@ export class Live {
     const speed = rates.generated_per_second || 0;
     this.speed.spark.add(speed);
     const reading = rates.prompt_per_second || 0;
-    this.speed.show(format.rate(speed), 'tokens/s', reading > 0 ? `reads ${format.rate(reading)} prompt tokens/s` : 'writing, all requests');
+    this.speed.show(format.rate(speed), 'tokens/s', reading > 0 ? `reads ${format.rate(reading)}/s` : 'of all answers');
 
     const pages = now.pages || 0;
     const used = Math.max(0, pages - (now.pages_free || 0));
     const kept = now.pages_cached || 0;
     this.cache.spark.add(used, pages);
     this.cache.show(pages > 0 ? format.percent(used / pages) : '\u2013', pages > 0 ? 'in use' : '',
-      pages > 0 ? `${format.count(used)} of ${format.plural(pages, 'page')}${kept > 0 ? `, ${format.count(kept)} kept for prefixes` : ''}` : 'no pages');
+      pages > 0 ? `${format.count(used)} of ${format.plural(pages, 'page')}${kept > 0 ? `, ${format.count(kept)} for prefixes` : ''}` : 'no pages');
 
     const batch = rates.batch || 0;
     this.batch.spark.add(batch, 1);
@@ -92,6 +93,6 @@ export class Live {
   addFirst(seconds) {
     this.first.spark.add(seconds);
     ++this.firsts;
-    this.first.show(...format.seconds(seconds).split('\u00a0'), this.firsts > 1 ? `last of ${format.count(this.firsts)} answers here` : 'last answer');
+    this.first.show(...format.seconds(seconds).split('\u00a0'), this.firsts > 1 ? `last of ${format.count(this.firsts)}` : 'last answer');
   }
 }

@@ -11,7 +11,7 @@ export class Spark {
     this.line = svg('path', {class: 'line'});
     this.area = svg('path', {class: 'area'});
     this.element = svg('svg', {class: 'spark', viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true'},
-      this.area, this.line);
+      svg('path', {class: 'base', d: `M0 ${HEIGHT - .5}H${WIDTH}`}), this.area, this.line);
     this.draw(1);
   }
 
@@ -24,7 +24,8 @@ export class Spark {
 
   draw(top) {
     const most = Math.max(top, ...this.values, 1e-9);
-    const step = WIDTH / (this.length - 1);
+    // A short history is drawn wide, or it would be a dot at the edge for the first half minute.
+    const step = WIDTH / Math.max(Math.min(12, this.length) - 1, this.values.length - 1);
     const begin = WIDTH - step * (this.values.length - 1);
     const points = this.values.map((value, i) =>
       `${(begin + i * step).toFixed(1)} ${(HEIGHT - 1.5 - value / most * (HEIGHT - 4)).toFixed(1)}`);

@@ -152,7 +152,7 @@ class Browser:
             raise RuntimeError(f"{expression[:200]}: {details.get('exception', details).get('description', details)}")
         return result["result"].get("value")
 
-    def wait(self, expression, what, timeout=30):
+    def wait(self, expression, what, timeout=20):
         """Until the expression is true. The time only stops what hangs."""
         end = time.monotonic() + timeout
         while not self.evaluate(f"Boolean({expression})"):

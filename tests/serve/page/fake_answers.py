@@ -24,8 +24,8 @@ THOUGHTS = """The question is about why a cache of latents is smaller. Let me go
 
 So the ratio follows from the widths alone."""
 
-THOUGHT_ANSWER = """In multi-head attention, every token leaves a key and a value **for each head** in the cache. MLA projects
-both down to one latent vector that all heads share, and keeps only that.
+THOUGHT_ANSWER = """In multi-head attention, every token leaves a key and a value **for each head** in the cache. MLA projects both \
+down to one latent vector that all heads share, and keeps only that.
 
 1. The latent has 512 numbers.
 2. The rope key has 64 more.

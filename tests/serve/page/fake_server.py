@@ -98,6 +98,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.begin()
+        self.path = self.path.partition("?")[0]
         if self.path == "/" or self.path.startswith("/page/"):
             name = "index.html" if self.path == "/" else self.path[len("/page/"):]
             file = PAGE / name
@@ -140,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         self.state.seen.append({"path": self.path, "body": body})
         chat = self.path.startswith("/v1/chat")
         asked = body["messages"][-1]["content"] if chat else body["prompt"]
-        script = fake_answers.choose(asked)
+        script = fake_answers.choose(asked if chat else asked.splitlines()[-1])
         if script.status != 200:
             headers = [("Retry-After", "2")] if script.status == 429 else []
             return self.error(script.status, script.message, script.kind, headers)
