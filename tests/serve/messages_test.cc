@@ -11,11 +11,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// Compares as JSON, whatever the order of members.
-void ExpectJson(const OrderedJson& got, std::string_view want) {
-  EXPECT_EQ(Json::parse(got.dump()), Json::parse(want)) << got.dump(1);
-}
-
 std::string Body(std::string_view members) {
   return absl::StrFormat(R"({"model":"demo","max_tokens":9,"messages":[{"role":"user","content":"Hi"}],%s})",
                          members);
