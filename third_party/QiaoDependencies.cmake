@@ -13,7 +13,11 @@ find_path(QIAO_DNNL_INCLUDE dnnl.h REQUIRED)
 find_path(QIAO_FLATBUFFERS_INCLUDE flatbuffers/flatbuffers.h REQUIRED)
 find_program(QIAO_FLATC flatc REQUIRED)
 find_path(QIAO_XXHASH_INCLUDE xxhash.h REQUIRED)  # libxxhash-dev: checksums, compiled in
+find_path(QIAO_BOOST_INCLUDE boost/beast.hpp REQUIRED)  # libboost-dev: Asio and Beast for the server; headers only
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)  # libicu-dev: Unicode normal forms
+
+# prometheus-cpp-dev: counters and histograms, and their text format.
+find_package(prometheus-cpp REQUIRED COMPONENTS core)
 
 if(QIAO_BUILD_TOOLS)
   find_package(spdlog REQUIRED)  # libspdlog-dev: logs

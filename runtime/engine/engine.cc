@@ -92,6 +92,32 @@ hal::HostHooks Hooks(const EngineOptions& options) {
   return hooks;
 }
 
+absl::StatusOr<OrderedJson> ParseOfType(std::string_view text, std::string_view name,
+                                        OrderedJson::value_t type) {
+  QIAO_ASSIGN_OR_RETURN(OrderedJson json, ParseOrderedJson(text, name));
+  if (json.type() == type) return json;
+  return InvalidArgument("%s: must be an %s, not %s", name,
+                         type == OrderedJson::value_t::array ? "array" : "object", json.type_name());
+}
+
+absl::StatusOr<text::ChatRequest> ToChatRequest(std::string_view messages, const ChatOptions& options) {
+  constexpr auto kArray = OrderedJson::value_t::array, kObject = OrderedJson::value_t::object;
+  text::ChatRequest request;
+  request.add_generation_prompt = options.add_generation_prompt;
+  QIAO_ASSIGN_OR_RETURN(request.messages, ParseOfType(messages, "messages", kArray));
+  if (!options.tools_json.empty()) {
+    QIAO_ASSIGN_OR_RETURN(request.tools, ParseOfType(options.tools_json, "tools", kArray));
+  }
+  if (!options.documents_json.empty()) {
+    QIAO_ASSIGN_OR_RETURN(request.documents, ParseOfType(options.documents_json, "documents", kArray));
+  }
+  if (!options.template_kwargs_json.empty()) {
+    QIAO_ASSIGN_OR_RETURN(request.kwargs,
+                          ParseOfType(options.template_kwargs_json, "chat_template_kwargs", kObject));
+  }
+  return request;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
@@ -188,18 +214,26 @@ Result<std::string> Engine::Detokenize(const std::vector<int32_t>& ids) const {
 }
 
 Result<std::string> Engine::RenderChat(std::string_view messages_json, bool add_generation_prompt) const {
+  return RenderChat(messages_json, ChatOptions{.add_generation_prompt = add_generation_prompt});
+}
+
+Result<std::string> Engine::RenderChat(std::string_view messages_json, const ChatOptions& options) const {
   return Guarded([&]() -> Result<std::string> {
     if (!impl_->folder->chat_template)
       return Status(Code::kFailedPrecondition, "the model has no chat template");
-    absl::StatusOr<OrderedJson> messages = ParseOrderedJson(messages_json, "messages");
-    if (!messages.ok()) return Public(messages.status());
-    text::ChatRequest request;
-    request.messages = *std::move(messages);
-    request.add_generation_prompt = add_generation_prompt;
-    absl::StatusOr<std::string> rendered = impl_->folder->chat_template->Render(request);
+    absl::StatusOr<text::ChatRequest> request = ToChatRequest(messages_json, options);
+    if (!request.ok()) return Public(request.status());
+    absl::StatusOr<std::string> rendered = impl_->folder->chat_template->Render(*request);
     if (!rendered.ok()) return Public(rendered.status());
     return *std::move(rendered);
   });
+}
+
+bool Engine::HasChatTemplate() const { return impl_->folder->chat_template.has_value(); }
+
+std::string Engine::ChatTemplateSource(bool tools) const {
+  if (!HasChatTemplate()) return {};
+  return std::string(impl_->folder->chat_template->Source(tools));
 }
 
 SamplingParams Engine::RecommendedSampling() const {

@@ -15,6 +15,8 @@
 #include "runtime/serve/keys.h"
 #include "runtime/serve/metrics.h"
 #include "runtime/serve/origins.h"
+#include "runtime/serve/api/messages.h"
+#include "runtime/serve/api/prompt.h"
 #include "runtime/serve/page/page.h"
 #include "runtime/serve/stats.h"
 

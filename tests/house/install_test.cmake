@@ -45,6 +45,7 @@ foreach(symbol IN LISTS symbols)
   endif()
 endforeach()
 foreach(name Engine::Load Engine::~Engine Engine::Generate Engine::Tokenize Engine::Detokenize Engine::RenderChat
+        Engine::HasChatTemplate Engine::ChatTemplateSource
         Engine::RecommendedSampling Engine::model Engine::memory Engine::device Engine::context
         CancelToken::CancelToken CancelToken::Cancel CancelToken::cancelled Version)
   if(NOT output MATCHES "qiao::${name}\\(")

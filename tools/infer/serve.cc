@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "runtime/base/file_io.h"
+#include "runtime/base/mmap.h"
 #include "runtime/serve/server.h"
 #include "tools/infer/args.h"
 #include "tools/infer/exit.h"

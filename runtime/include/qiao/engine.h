@@ -166,6 +166,15 @@ struct Constraint {
   std::vector<std::string> choices;  // of kChoice
 };
 
+// What a chat template takes beside the messages. Texts are JSON; empty: none.
+struct ChatOptions {
+  bool add_generation_prompt = true;  // end where the assistant's answer begins
+  // [{"type": "function", "function": {"name": .., "parameters": ..}}, ..]
+  std::string tools_json = {};
+  std::string documents_json = {};        // [{"title": .., "text": ..}, ..]
+  std::string template_kwargs_json = {};  // {"enable_thinking": false, ..}: more variables of the template
+};
+
 // Stops a running Generate from another thread. Copies share one flag.
 class QIAO_API CancelToken {
  public:
@@ -310,7 +319,15 @@ class QIAO_API Engine {
   Result<std::vector<int32_t>> Tokenize(std::string_view text, bool add_special) const;
   Result<std::string> Detokenize(const std::vector<int32_t>& ids) const;
   // `messages_json`: [{"role": .., "content": ..}, ..]; for GenerateRequest::prompt with `rendered`.
+  // INVALID_ARGUMENT for what is no JSON of that shape, and where the template itself refuses (its own words are
+  // in the message); RESOURCE_EXHAUSTED for a conversation beyond the limits of rendering; FAILED_PRECONDITION
+  // without a chat template.
+  Result<std::string> RenderChat(std::string_view messages_json, const ChatOptions& options) const;
   Result<std::string> RenderChat(std::string_view messages_json, bool add_generation_prompt) const;
+  bool HasChatTemplate() const;
+  // The template's own text (Jinja), the one that is taken with tools, or without: by what it says of tool calls
+  // and thinking one knows how this model writes them. Empty where there is none.
+  std::string ChatTemplateSource(bool tools) const;
   // The sampling that the model's authors ask for (generation_config.json), greedy where they do not say.
   SamplingParams RecommendedSampling() const;
 

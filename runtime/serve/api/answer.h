@@ -26,7 +26,7 @@ struct ScoredToken {
     TokenText token;
     float logprob = 0;
   };
-  std::vector<Alternative> top;  // the likeliest first
+  std::vector<Alternative> top = {};  // the likeliest first
 };
 
 enum class Ended { kStop, kLength, kToolCalls, kCancelled };

@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/json_cursor.h"
 #include "runtime/serve/api/efficiency.h"
 #include "runtime/serve/api/errors.h"
+#include "runtime/serve/api/lanes.h"
 #include "runtime/serve/api/prompt.h"
 
 namespace qiao::serve {
@@ -49,16 +51,6 @@ struct Part {
   bool naming = false;        // the model is choosing among the tools that may be called
 };
 
-// What becomes of one choice.
-struct Lane {
-  std::optional<AnswerParser> parser;  // absent: all is content, or the arguments of a forced call
-  AnswerChoice whole;
-  std::vector<ScoredToken> pending;  // not told yet
-  bool forced = false;
-  bool thinking = false;  // the last that came was reasoning
-  bool closed = false;    // what still comes is not told
-};
-
 class RunImpl : public Run, public std::enable_shared_from_this<RunImpl> {
  public:
   RunImpl(const RunHost& host, const Protocol& protocol, Call call, const std::string& request_id,
@@ -91,10 +83,7 @@ class RunImpl : public Run, public std::enable_shared_from_this<RunImpl> {
   void HandleToken(Event& event, std::string& out);
   absl::Status HandleDone(Event& event, std::string& out);
   absl::Status CallNamed(size_t part, const std::string& name, std::string& out);
-  void BeginCall(int64_t choice, const std::string& name, std::string& out);
-  void Emit(int64_t choice, std::vector<AnswerPiece> pieces, std::string& out);
-  void EndLane(int64_t choice, const Choice& result, std::string& out);
-  void AddPrompt(const GenerateResult& result, size_t part, std::string& out);
+  void AddPrompt(const GenerateResult& result, size_t part);
   void Count(const Part& part, const GenerateResult& result);
   TokenText Spell(int32_t id) const;
   ScoredToken Score(int32_t id, float logprob, absl::Span<const TokenLogprob> top) const;
@@ -114,7 +103,7 @@ class RunImpl : public Run, public std::enable_shared_from_this<RunImpl> {
 
   // Of whoever processes; that is one at a time.
   std::vector<Part> parts_;
-  std::vector<Lane> lanes_;
+  std::optional<Lanes> lanes_;
   std::unique_ptr<AnswerStream> stream_;  // null: the answer goes out as a whole
   AnswerTotals totals_;
   size_t open_parts_ = 0;
@@ -148,17 +137,21 @@ bool RunImpl::Start() {
   }
   if (call_.stream) {
     stream_ = protocol_.Stream(call_, header_);
+    lanes_->SetStream(stream_.get());
     HttpResponse head;
     head.content_type = "text/event-stream; charset=utf-8";
     head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
     stream_->Begin(head.body);
     responder_->StartStream(std::move(head));
   }
-  if (!prompt_.forced.name.empty()) {
-    std::string out;
-    for (int64_t i = 0; i < header_.choices; ++i) BeginCall(i, prompt_.forced.name, out);
-    Write(std::move(out));
+  std::string out;
+  for (int64_t i = 0; i < header_.choices; ++i) {
+    if (!prompt_.forced.name.empty()) lanes_->BeginCall(i, prompt_.forced.name, out);
+    if (call_.echo && call_.stream) {
+      lanes_->Content(i, call_.prompts[static_cast<size_t>(i / call_.spec.n)].text, out);
+    }
   }
+  Write(std::move(out));
   Process();
   return true;
 }
@@ -175,17 +168,16 @@ absl::Status RunImpl::Prepare(std::vector<GenerateRequest>& requests) {
   QIAO_RETURN_IF_ERROR(call_.chat ? PrepareChat(requests) : PrepareTexts(requests));
   for (const Part& part : parts_)
     header_.choices = std::max(header_.choices, part.first_choice + part.choices);
-  lanes_.resize(static_cast<size_t>(header_.choices));
-  const bool reads_answer =
-      call_.chat && !prompt_.forced.needed &&
-      (prompt_.format.tools != ToolFormat::kNone || prompt_.format.reasoning != ReasoningFormat::kNone);
-  const auto tools = std::make_shared<const ToolList>(call_.tools);
-  for (size_t i = 0; i < lanes_.size(); ++i) {
-    lanes_[i].forced = call_.chat && prompt_.forced.needed;
-    if (!reads_answer) continue;
-    lanes_[i].parser.emplace(prompt_.format, tools, seed_ + i);
-    lanes_[i].thinking = prompt_.format.thinking_opened;
+  Lanes::Options options{.format = prompt_.format,
+                         .tools = std::make_shared<const ToolList>(call_.tools),
+                         .single_call = !call_.parallel_tool_calls || call_.tool_choice.single,
+                         .id_seed = seed_};
+  if (prompt_.forced.needed) {
+    options.reads = Lanes::Reads::kArguments;
+  } else if (call_.chat && prompt_.format != AnswerFormat()) {
+    options.reads = Lanes::Reads::kAnswer;
   }
+  lanes_.emplace(header_.choices, options);
   open_parts_ = parts_.size();
   return absl::OkStatus();
 }
@@ -235,9 +227,22 @@ absl::Status RunImpl::PrepareTexts(std::vector<GenerateRequest>& requests) {
   }
   for (Call::Prompt& prompt : call_.prompts) {
     GenerateRequest request = call_.spec;
-    request.prompt = prompt.text;
-    request.ids = std::move(prompt.ids);
-    if (call_.echo) request.prompt_logprobs = std::max(0, request.logprobs);
+    if (call_.echo) {
+      if (!prompt.ids.empty()) {
+        Result<std::string> text = host_.engine->Detokenize(prompt.ids, /*special_text=*/true);
+        if (!text.ok()) return FromPublic(text.status());
+        prompt.text = *std::move(text);
+      }
+      // Where only the prompt is scored, nothing is generated.
+      if (request.logprobs >= 0 || request.max_tokens == 0) {
+        request.prompt_logprobs = std::max(0, request.logprobs);
+      }
+    }
+    if (prompt.ids.empty()) {
+      request.prompt = prompt.text;
+    } else {
+      request.ids = std::move(prompt.ids);
+    }
     parts_.push_back({.first_choice = static_cast<int64_t>(parts_.size()) * request.n, .choices = request.n});
     requests.push_back(std::move(request));
   }
@@ -360,53 +365,13 @@ void RunImpl::HandleToken(Event& event, std::string& out) {
   const Part& part = parts_[event.part];
   if (event.id >= 0 && totals_.ttft_seconds == 0) totals_.ttft_seconds = Seconds(Clock::now() - began_);
   if (part.naming) return;
-  const int64_t choice = part.first_choice + event.choice;
-  Lane& lane = lanes_[static_cast<size_t>(choice)];
-  if (lane.closed) return;
-  if (event.id >= 0 && call_.spec.logprobs >= 0 && !lane.forced) {
-    lane.pending.push_back(Score(event.id, event.logprob, event.top));
+  std::optional<ScoredToken> scored;
+  if (event.id >= 0 && call_.spec.logprobs >= 0 && !lanes_->arguments()) {
+    scored = Score(event.id, event.logprob, event.top);
   }
-  std::vector<AnswerPiece> pieces;
-  if (lane.parser) {
-    pieces = lane.parser->Push(event.text);
-  } else if (!event.text.empty()) {
-    pieces.push_back({.kind = lane.forced ? AnswerPiece::Kind::kToolArguments : AnswerPiece::Kind::kContent,
-                      .text = std::move(event.text)});
-  }
-  Emit(choice, std::move(pieces), out);
-  if (event.id >= 0 && lane.thinking) ++totals_.reasoning_tokens;
-}
-
-void RunImpl::Emit(int64_t choice, std::vector<AnswerPiece> pieces, std::string& out) {
-  Lane& lane = lanes_[static_cast<size_t>(choice)];
-  for (AnswerPiece& piece : pieces) {
-    if (lane.closed) return;
-    lane.thinking = piece.kind == AnswerPiece::Kind::kReasoning;
-    switch (piece.kind) {
-      case AnswerPiece::Kind::kReasoning:
-        lane.whole.reasoning += piece.text;
-        break;
-      case AnswerPiece::Kind::kContent:
-        lane.whole.content += piece.text;
-        break;
-      case AnswerPiece::Kind::kToolBegin:
-        lane.whole.calls.push_back({piece.id, piece.name, ""});
-        break;
-      case AnswerPiece::Kind::kToolArguments:
-        lane.whole.calls.back().arguments += piece.text;
-        break;
-      case AnswerPiece::Kind::kToolEnd:
-        if (!call_.parallel_tool_calls || call_.tool_choice.single) {
-          lane.closed = true;
-          if (lanes_.size() == 1) cancel_.Cancel();
-        }
-        break;
-    }
-    if (stream_ != nullptr) stream_->Piece(choice, piece, lane.pending, out);
-    lane.whole.tokens.insert(lane.whole.tokens.end(), std::make_move_iterator(lane.pending.begin()),
-                             std::make_move_iterator(lane.pending.end()));
-    lane.pending.clear();
-  }
+  lanes_->Token(part.first_choice + event.choice, std::move(event.text), std::move(scored), out);
+  // The one call that it may make is made, and nobody else is writing.
+  if (header_.choices == 1 && lanes_->closed(0)) cancel_.Cancel();
 }
 
 absl::Status RunImpl::HandleDone(Event& event, std::string& out) {
@@ -414,8 +379,7 @@ absl::Status RunImpl::HandleDone(Event& event, std::string& out) {
   Result<GenerateResult>& result = *event.result;
   if (!result.ok()) return FromPublic(result.status());
   Count(part, *result);
-  const bool closed = lanes_[static_cast<size_t>(part.first_choice)].closed;
-  if (result->finish == Finish::kCancelled && !closed) {
+  if (result->finish == Finish::kCancelled && !lanes_->closed(part.first_choice)) {
     // Nobody but the client, or Fail, cancels.
     return Cancelled("the request was cancelled");
   }
@@ -423,9 +387,9 @@ absl::Status RunImpl::HandleDone(Event& event, std::string& out) {
     part.naming = false;
     return CallNamed(event.part, result->text, out);
   }
-  if (call_.echo) AddPrompt(*result, event.part, out);
+  if (call_.echo && stream_ == nullptr) AddPrompt(*result, event.part);
   for (int64_t i = 0; i < part.choices; ++i) {
-    EndLane(part.first_choice + i, i == 0 ? *result : result->more[static_cast<size_t>(i - 1)], out);
+    lanes_->End(part.first_choice + i, i == 0 ? *result : result->more[static_cast<size_t>(i - 1)], out);
   }
   if (--open_parts_ == 0) Complete(out);
   return absl::OkStatus();
@@ -439,27 +403,8 @@ absl::Status RunImpl::CallNamed(size_t part, const std::string& name, std::strin
   }
   QIAO_ASSIGN_OR_RETURN(GenerateRequest request, ForcedRequest(call_, prompt_, name));
   request.sampling.seed += part;
-  BeginCall(parts_[part].first_choice, name, out);
+  lanes_->BeginCall(parts_[part].first_choice, name, out);
   return Submit(part, std::move(request));
-}
-
-void RunImpl::BeginCall(int64_t choice, const std::string& name, std::string& out) {
-  const uint64_t seed = seed_ + static_cast<uint64_t>(choice);
-  Emit(
-      choice,
-      {{.kind = AnswerPiece::Kind::kToolBegin, .id = ForcedCallId(prompt_.format, name, seed), .name = name}},
-      out);
-}
-
-void RunImpl::EndLane(int64_t choice, const Choice& result, std::string& out) {
-  Lane& lane = lanes_[static_cast<size_t>(choice)];
-  if (lane.parser) Emit(choice, lane.parser->Finish(), out);
-  if (lane.forced) Emit(choice, {{.kind = AnswerPiece::Kind::kToolEnd}}, out);
-  if (!lane.pending.empty()) Emit(choice, {{.kind = AnswerPiece::Kind::kContent}}, out);
-  lane.whole.stop = result.stop;
-  const bool cut = result.finish == Finish::kLength || result.finish == Finish::kContext;
-  lane.whole.ended = cut ? Ended::kLength : !lane.whole.calls.empty() ? Ended::kToolCalls : Ended::kStop;
-  if (stream_ != nullptr) stream_->End(choice, lane.whole, out);
 }
 
 void RunImpl::Count(const Part& part, const GenerateResult& result) {
@@ -476,6 +421,30 @@ void RunImpl::Count(const Part& part, const GenerateResult& result) {
   totals_.decode_seconds = std::max(totals_.decode_seconds, result.decode_seconds);
 }
 
+// The prompt before what was written after it.
+void RunImpl::AddPrompt(const GenerateResult& result, size_t part) {
+  std::vector<ScoredToken> tokens;
+  for (size_t i = 0; call_.spec.logprobs >= 0 && i < result.prompt_ids.size(); ++i) {
+    tokens.push_back(Score(result.prompt_ids[i], result.prompt_logprobs[i], result.prompt_top_logprobs[i]));
+    tokens.back().scored = i > 0;
+  }
+  for (int64_t i = 0; i < parts_[part].choices; ++i) {
+    lanes_->Prepend(parts_[part].first_choice + i, call_.prompts[part].text, tokens);
+  }
+}
+
+TokenText RunImpl::Spell(int32_t id) const {
+  TokenText token;
+  if (Result<std::string> bytes = host_.engine->TokenBytes(id); bytes.ok()) token.bytes = *std::move(bytes);
+  for (size_t at = 0; at < token.bytes.size();) {
+    const size_t length =
+        Utf8SequenceLength(token.bytes.data() + at, token.bytes.data() + token.bytes.size());
+    token.text += length > 0 ? token.bytes.substr(at, length) : "\uFFFD";
+    at += std::max<size_t>(1, length);
+  }
+  return token;
+}
+
 ScoredToken RunImpl::Score(int32_t id, float logprob, absl::Span<const TokenLogprob> top) const {
   ScoredToken scored{.token = Spell(id), .logprob = logprob};
   for (const TokenLogprob& other : top) scored.top.push_back({Spell(other.id), other.logprob});
@@ -484,6 +453,7 @@ ScoredToken RunImpl::Score(int32_t id, float logprob, absl::Span<const TokenLogp
 
 void RunImpl::Complete(std::string& out) {
   finished_ = true;
+  totals_.reasoning_tokens = lanes_->reasoning_tokens();
   if (call_.efficiency) totals_.efficiency = Efficiency(host_.model, totals_, host_.prefill_rate());
   if (host_.answered) host_.answered(totals_);
   if (stream_ != nullptr) {
@@ -491,7 +461,7 @@ void RunImpl::Complete(std::string& out) {
     return;
   }
   Answer answer;
-  for (Lane& lane : lanes_) answer.choices.push_back(std::move(lane.whole));
+  answer.choices = lanes_->TakeAll();
   answer.totals = totals_;
   responder_->Send({.body = DumpJson(protocol_.Whole(call_, header_, answer))});
 }
