@@ -151,6 +151,7 @@ TEST(MessagesParse, ErrorsSayWhere) {
       {Body(R"("tool_choice":{"type":"any"})"), "tool_choice"},
       {Body(R"("output_config":{"format":{"type":"xml"}})"), "output_config.format.type"},
       {Conversation("7"), "messages[0]"},
+      {Conversation(R"({"role":"assistant","content":[]})"), "messages[0]"},
       {Conversation(R"({"content":"x"})"), "messages[0].role"},
       {Conversation(R"({"role":"tool","content":"x"})"), "messages[0].role"},
       {Conversation(R"({"role":"user"})"), "messages[0].content"},
