@@ -1,40 +1,18 @@
 #include "runtime/serve/origins.h"
 
 #include <algorithm>
-#include <functional>
 #include <utility>
+
+#include "runtime/serve/with_headers.h"
 
 namespace qiao::serve {
 namespace {
 
-void AddHeaders(const std::string& origin, HeaderList& headers) {
-  headers.emplace_back("Access-Control-Allow-Origin", origin);
-  headers.emplace_back("Access-Control-Expose-Headers", "x-request-id, retry-after");
-  headers.emplace_back("Vary", "Origin");
+HeaderList HeadersFor(std::string_view origin) {
+  return {{"Access-Control-Allow-Origin", std::string(origin)},
+          {"Access-Control-Expose-Headers", "x-request-id, request-id, retry-after"},
+          {"Vary", "Origin"}};
 }
-
-class ForPage : public Responder {
- public:
-  ForPage(std::string origin, std::shared_ptr<Responder> responder)
-      : origin_(std::move(origin)), responder_(std::move(responder)) {}
-
-  void Send(HttpResponse response) override {
-    AddHeaders(origin_, response.headers);
-    responder_->Send(std::move(response));
-  }
-  void StartStream(HttpResponse response) override {
-    AddHeaders(origin_, response.headers);
-    responder_->StartStream(std::move(response));
-  }
-  bool Write(std::string piece) override { return responder_->Write(std::move(piece)); }
-  void EndStream() override { responder_->EndStream(); }
-  void OnGone(std::function<void()> gone) override { responder_->OnGone(std::move(gone)); }
-  bool gone() const override { return responder_->gone(); }
-
- private:
-  const std::string origin_;
-  const std::shared_ptr<Responder> responder_;
-};
 
 // "localhost", of "localhost:8080" and "[::1]:8080".
 std::string_view WithoutPort(std::string_view host) {
@@ -78,7 +56,7 @@ std::unique_ptr<HttpResponse> Origins::Preflight(const HttpRequest& request) con
                        {"Access-Control-Allow-Headers",
                         "authorization, content-type, x-api-key, anthropic-version, anthropic-beta"},
                        {"Access-Control-Max-Age", "600"}};
-  AddHeaders(std::string(origin), response->headers);
+  for (auto& header : HeadersFor(origin)) response->headers.push_back(std::move(header));
   return response;
 }
 
@@ -86,7 +64,7 @@ std::shared_ptr<Responder> Origins::Wrap(const HttpRequest& request,
                                          std::shared_ptr<Responder> responder) const {
   const std::string_view origin = request.Header("origin");
   if (origin.empty() || !Allowed(origin)) return responder;
-  return std::make_shared<ForPage>(std::string(origin), std::move(responder));
+  return WithHeaders(std::move(responder), HeadersFor(origin));
 }
 
 }  // namespace qiao::serve

@@ -10,15 +10,16 @@
 #include "runtime/base/clock.h"
 #include "runtime/serve/api/errors.h"
 #include "runtime/serve/api/fields.h"
+#include "runtime/serve/api/messages.h"
+#include "runtime/serve/api/prompt.h"
 #include "runtime/serve/api/run.h"
 #include "runtime/serve/http/workers.h"
 #include "runtime/serve/keys.h"
 #include "runtime/serve/metrics.h"
 #include "runtime/serve/origins.h"
-#include "runtime/serve/api/messages.h"
-#include "runtime/serve/api/prompt.h"
 #include "runtime/serve/page/page.h"
 #include "runtime/serve/stats.h"
+#include "runtime/serve/with_headers.h"
 
 namespace qiao::serve {
 namespace {
@@ -222,6 +223,8 @@ void ServerImpl::Handle(const RequestPtr& request, ResponderPtr responder) {
   }
   if (const auto preflight = origins_.Preflight(*request)) return responder->Send(*preflight);
   responder = origins_.Wrap(*request, std::move(responder));
+  // Anthropic's clients look for the id under this name.
+  if (IsAnthropic(*request)) responder = WithHeaders(std::move(responder), {{"request-id", request->id}});
   auto found = routes_.find(path);
   if (found == routes_.end() && path.rfind("/v1/models/", 0) == 0) found = routes_.find("/v1/models");
   if (path != "/health" && !keys_.Admit(*request)) {
