@@ -11,11 +11,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// Compares as JSON, whatever the order of members.
-void ExpectJson(const OrderedJson& got, std::string_view want) {
-  EXPECT_EQ(Json::parse(got.dump()), Json::parse(want)) << got.dump(1);
-}
-
 std::string Body(std::string_view members) {
   return absl::StrFormat(R"({"model":"demo","max_tokens":9,"messages":[{"role":"user","content":"Hi"}],%s})",
                          members);
@@ -156,6 +151,7 @@ TEST(MessagesParse, ErrorsSayWhere) {
       {Body(R"("tool_choice":{"type":"any"})"), "tool_choice"},
       {Body(R"("output_config":{"format":{"type":"xml"}})"), "output_config.format.type"},
       {Conversation("7"), "messages[0]"},
+      {Conversation(R"({"role":"assistant","content":[]})"), "messages[0]"},
       {Conversation(R"({"content":"x"})"), "messages[0].role"},
       {Conversation(R"({"role":"tool","content":"x"})"), "messages[0].role"},
       {Conversation(R"({"role":"user"})"), "messages[0].content"},

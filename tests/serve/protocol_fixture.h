@@ -49,6 +49,11 @@ inline AnswerTotals Totals() {
   return totals;
 }
 
+// Compares as JSON, whatever the order of members.
+inline void ExpectJson(const OrderedJson& got, std::string_view want) {
+  EXPECT_EQ(Json::parse(got.dump()), Json::parse(want)) << got.dump(1);
+}
+
 // Fails the test and gives an empty call where the body is refused.
 inline Call ParseGood(const Protocol& protocol, std::string_view body) {
   auto call = protocol.Parse(J(body), Facts(), {});
@@ -94,7 +99,7 @@ inline std::vector<AnswerPiece> CallPieces(int index, std::string id, std::strin
   return pieces;
 }
 
-// "reasoning, content, one call" as a stream; `choice` says how it ended.
+// A stream of these pieces; `choice` says how it ended. `call` and `header` must outlive the call.
 inline std::string Told(const Protocol& protocol, const Call& call, const AnswerHeader& header,
                         const std::vector<AnswerPiece>& pieces, const AnswerChoice& choice) {
   std::string out;
