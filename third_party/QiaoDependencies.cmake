@@ -22,4 +22,6 @@ find_package(prometheus-cpp REQUIRED COMPONENTS core)
 if(QIAO_BUILD_TOOLS)
   find_package(spdlog REQUIRED)  # libspdlog-dev: logs
   find_package(CLI11 REQUIRED)   # libcli11-dev: subcommands and options
+  # libboost-dev: Asio and Beast, headers only: HTTP
+  find_path(QIAO_BOOST_INCLUDE boost/beast/http/basic_parser.hpp REQUIRED)
 endif()

@@ -102,6 +102,10 @@ struct LoadArgs {
   bool prefix_cache = true;
   double slo_ttft = 0, slo_tpot = 0;  // milliseconds; 0: none
   std::string plot;
+  // Over HTTP, where there is a url.
+  std::string url, endpoint = "completions", model_name, api_key;
+  int64_t vocab = 1000;  // prompts have ids below it
+  double temperature = 0;
 };
 
 struct BenchArgs {
@@ -163,6 +167,7 @@ absl::Status Perplexity(const PerplexityArgs& args);
 absl::Status Bench(const BenchArgs& args);
 absl::Status BenchLoad(const BenchArgs& args);  // what Bench is with requests
 absl::Status Serve(const ServeArgs& args);
+absl::Status BenchUrl(const BenchArgs& args);   // what it is with requests to a server elsewhere
 absl::Status Synth(const SynthArgs& args);
 absl::Status Convert(const ConvertArgs& args);
 absl::Status Backends(const BackendsArgs& args);

@@ -227,7 +227,8 @@ void AddBench(CLI::App& app, Command& command) {
       "  infer bench models/demo --depth 0,1024 --batch 1,4,16 --json > bench.json\n"
       "  infer bench models/demo --prefill none --depth 0 --batch 1 --threads 1 --repeat 9\n"
       "  infer bench models/demo --requests 200 --rate 40 --prompt-tokens lognormal:100:0.8:1000\n"
-      "    --output-tokens uniform:16:128 --slo-ttft 200 --slo-tpot 20 --plot load.svg\n\n"
+      "    --output-tokens uniform:16:128 --slo-ttft 200 --slo-tpot 20 --plot load.svg\n"
+      "  infer bench --url http://localhost:8080 --requests 200 --rate 40 --output-tokens 64\n\n"
       "What is measured\n"
       "  limits   The rate of reads over 4 GiB of memory (half of what is free, where that is less) and the\n"
       "           peaks of f32, bf16 and int8 arithmetic in registers, before and after everything else; "
@@ -255,7 +256,12 @@ void AddBench(CLI::App& app, Command& command) {
       "  TPOT     from the first token to the last, for each token after the first.\n"
       "  goodput  Requests a second that kept --slo-ttft and --slo-tpot.\n"
       "  decoding The rate while all sequences decode and no prompt is read: what the batch of that size\n"
-      "           does in the cases above.");
+      "           does in the cases above.\n"
+      "With --url another process serves: any server with OpenAI's /v1/completions or /v1/chat/completions,\n"
+      "over http. A token's time is when the text came that it is part of; where usage tells of more tokens\n"
+      "than pieces of text, they are spread over the pieces. 429 and 503 are counted as refused, and not "
+      "sent\n"
+      "again. What runs and waits is known where the server has GET /v1/stats.");
   AddModel(sub, a->model);
   AddLoad(sub, a->load);
   AddDrafting(sub, a->device);
@@ -281,7 +287,13 @@ void AddBench(CLI::App& app, Command& command) {
     sub->get_option(of_cases)->excludes(sub->get_option("--requests"));
   sub->add_flag("--json", a->json, "Print one JSON object");
   AddDevice(sub, a->device);
-  OnModel(sub, command, a, Bench);
+  AddUrl(sub, a->load);
+  sub->callback([&command, a] {
+    command = [a]() -> absl::Status {
+      if (a->load.url.empty()) QIAO_RETURN_IF_ERROR(NeedModel(a->model));
+      return Bench(*a);
+    };
+  });
 }
 
 void AddSynth(CLI::App& app, Command& command) {

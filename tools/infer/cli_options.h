@@ -31,6 +31,8 @@ void AddDrafting(CLI::App* sub, DeviceArgs& d);
 void AddLoad(CLI::App* sub, LoadArgs& l);
 // All of `serve` but the model and --config.
 void AddServeOptions(CLI::App* sub, ServeArgs& a);
+// The same on a server elsewhere; after AddModel, AddLoad, AddDrafting and AddDevice.
+void AddUrl(CLI::App* sub, LoadArgs& l);
 void AddSampling(CLI::App* sub, SamplingArgs& s);
 
 // MODEL may be given as --model too, which then is what MODEL would have been.
