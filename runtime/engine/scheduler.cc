@@ -10,7 +10,11 @@
 namespace qiao::engine {
 
 Scheduler::Scheduler(Runner& runner, const text::Tokenizer* tokenizer, SchedulerOptions options)
-    : runner_(runner), tokenizer_(tokenizer), options_(options) {
+    : runner_(runner),
+      tokenizer_(tokenizer),
+      options_(options),
+      gain_(options.draft_tokens),
+      right_(static_cast<size_t>(std::max(options.draft_tokens, 1)) + 1) {
   if (options_.prefix_cache)
     prefixes_ = std::make_unique<PrefixTree>(*runner_.pages(), runner_.page_tokens());
   // A step allocates nothing for itself.
@@ -111,9 +115,10 @@ void Scheduler::Plan() {
     active->planned = active->ready() && active->decodes() ? 1 : 0;
     rows += active->planned;
   }
-  drafting_ = options_.drafter != Drafter::kNone && rows > 0 && gain_.Try(rows);
+  made_ = std::exchange(guesses_, 0);
+  if (options_.drafter != Drafter::kNone)
+    guesses_ = gain_.Guesses(rows > 0 ? rows : static_cast<int64_t>(running_.size()));
   for (const ActivePtr& active : running_) {
-    if (!drafting_) active->drafts.clear();
     if (active->planned == 0) continue;
     const int64_t drafts = std::min(Drafts(*active), runner_.max_rows() - rows);
     active->planned += drafts;
@@ -168,23 +173,23 @@ void Scheduler::PlanPrompt(Active& active, int64_t rows, int64_t scores, int64_t
 void Scheduler::Run() {
   if (planned_.empty()) return;
   const Clock::time_point start = Clock::now();
-  const int64_t before = stats_.generated_tokens;
+  std::fill(right_.begin(), right_.end(), 0);
   const absl::Status status = Execute(planned_);
-  if (status.ok()) return Measure(stats_.generated_tokens - before, Since(start));
+  if (status.ok()) return Measure(Since(start));
   // Whoever is to blame fails again; for the others nothing has changed yet.
   for (Active* active : planned_) active->failure = Execute({&active, 1});
 }
 
-// Steps that answer only, and either check drafts and make new ones, or neither.
-void Scheduler::Measure(int64_t tokens, double seconds) {
-  if (options_.drafter == Drafter::kNone) return;
+// Steps that answer only, and make as many guesses as they check.
+void Scheduler::Measure(double seconds) {
+  if (options_.drafter == Drafter::kNone || made_ != guesses_) return;
   const bool answers =
       std::all_of(planned_.begin(), planned_.end(), [](const Active* a) { return a->answers; });
   const bool checked =
       std::any_of(planned_.begin(), planned_.end(), [](const Active* a) { return a->planned > 1; });
-  if (!answers || checked != drafting_) return;
+  if (!answers || checked != (guesses_ > 0)) return;
   const auto sequences = static_cast<int64_t>(planned_.size());
-  gain_.Record(sequences, drafting_, tokens, seconds);
+  gain_.Record({sequences, guesses_, right_, seconds});
   const double gain = gain_.Gain(sequences);
   if (gain == 0 || told_ == (gain >= 1)) return;
   told_ = gain >= 1;
@@ -265,6 +270,7 @@ void Scheduler::TakeRows(Active& active, int64_t row) {
     right = active.failure.ok() && !active.stream->finished() && taken <= drafts &&
             active.stream->tokens().back() == active.tokens[static_cast<size_t>(taken)];
   }
+  if (taken > 0) ++right_[static_cast<size_t>(taken - 1)];
   if (drafts == 0) return;
   active.sequence.Truncate(before + taken);
   GenerateResult& result = active.request().result;
@@ -399,7 +405,7 @@ const EngineStats& Scheduler::stats() {
   stats_.waiting = static_cast<int32_t>(waiting_.size());
   stats_.pages = pool.size();
   stats_.pages_free = pool.free();
-  stats_.drafting = drafting_;
+  stats_.drafting = guesses_ > 0;
   stats_.pages_cached = prefixes_ == nullptr ? 0 : prefixes_->pages();
   return stats_;
 }

@@ -11,7 +11,7 @@
 //   later, from what is still cached of it. Its tokens do not change by that: a row's bits depend on nothing
 //   else in the step, and the samplers survive.
 // - Where there is a drafter, a sequence's next tokens are guessed and the guesses checked in one step, as long
-//   as that brings more tokens a second than it costs (DraftGain). A guess counts where the sampler chooses the
+//   as that brings more tokens a second than it costs, and as many as bring the most (DraftGain). A guess counts where the sampler chooses the
 //   same token, so that the text is the one without guesses, bit for bit.
 // - A step that fails is repeated for each sequence alone; those that fail then are the only ones to end with
 //   the error. So it is with what the host's memory is too small for.
@@ -120,7 +120,7 @@ class Scheduler {
   void Draft(absl::Span<Active* const> actives);
   absl::Status DraftByMtp(absl::Span<Active* const> actives);
   void ForkChoices(Active& first);
-  void Measure(int64_t tokens, double seconds);
+  void Measure(double seconds);
   void Remember(const Active& active, bool whole);
   void Retire(std::vector<ActivePtr>& actives);
   void Finish(Request& request);
@@ -139,9 +139,11 @@ class Scheduler {
   std::vector<Active*> planned_, prompts_;
   std::vector<Work> work_;
   std::vector<DraftWork> draft_work_;
-  bool drafting_ = false;  // this step checks drafts and makes new ones
+  int32_t guesses_ = 0;  // for each sequence, that this step makes
+  int32_t made_ = 0;     // that the last step made, and this one checks
   DraftGain gain_;
-  std::optional<bool> told_;  // whether it pays
+  std::vector<int64_t> right_;  // of this step's sequences by how many of their first guesses were right
+  std::optional<bool> told_;    // whether it pays
   SamplerScratch scratch_;
 };
 
