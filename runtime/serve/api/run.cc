@@ -169,7 +169,9 @@ absl::Status RunImpl::Prepare(std::vector<GenerateRequest>& requests) {
   for (const Part& part : parts_)
     header_.choices = std::max(header_.choices, part.first_choice + part.choices);
   Lanes::Options options{.format = prompt_.format,
-                         .tools = std::make_shared<const ToolList>(call_.tools),
+                         .tools = call_.tool_choice.kind == ToolChoice::Kind::kNone
+                                      ? nullptr
+                                      : std::make_shared<const ToolList>(call_.tools),
                          .single_call = !call_.parallel_tool_calls || call_.tool_choice.single,
                          .id_seed = seed_};
   if (prompt_.forced.needed) {
