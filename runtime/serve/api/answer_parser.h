@@ -6,10 +6,11 @@
 //   * Reasoning is what lies between <think> and </think> at the answer's beginning; with `thinking_opened`, from the
 //     start. White space at its ends, and before the content after it, is dropped. A call's special marker
 //     (DeepSeek's, Kimi's) ends it too, if a call follows.
-//   * A call begins (kToolBegin) when its name is complete, and its arguments are handed out as they come. White space
-//     around calls and the markers around them are dropped; other text after a call is content again.
+//   * A call begins (kToolBegin) when its name is complete (in Hermes' and DeepSeek's forms, when its arguments begin),
+//     and its arguments are handed out as they come. White space around calls and the markers around them are dropped;
+//     other text after a call is content again.
 //   * Markup of which no call can be made (no name, no JSON object in Hermes' form, a name of other characters than
-//     letters, digits, '_', '-' and '.' or of more than 128, cut off before the name is known) is content as it
+//     letters, digits, '_', '-' and '.' or of more than 128, cut off before the call begins) is content as it
 //     stands. After kToolBegin there is no way back: arguments that are no JSON, or are cut off, are given as they
 //     stand, so that the client sees what the model wrote; an argument list that is missing is {}.
 //   * Names that are not declared make calls too, as reference servers have it: the client can tell the model.
