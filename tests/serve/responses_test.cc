@@ -137,6 +137,7 @@ TEST(ResponsesParse, ErrorsSayWhere) {
       {Body(R"("tools":[{"type":"web_search"}])"), "tools[0].type"},
       {Body(R"("tool_choice":{"type":"function","name":"g"})"), "tool_choice.name"},
       {Items("7"), "input[0]"},
+      {Items(R"({"type":"reasoning","id":"r","summary":[]})"), "input"},
       {Items(R"({"type":"message","content":"x"})"), "input[0].role"},
       {Items(R"({"role":"tool","content":"x"})"), "input[0].role"},
       {Items(R"({"role":"user"})"), "input[0].content"},

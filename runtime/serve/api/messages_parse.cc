@@ -115,13 +115,13 @@ absl::Status ReadConversation(const Fields& body, const ApiLimits& limits, Call&
     return BadParam(last, "has tool_use blocks; the next message must bring their tool_result blocks");
   }
   call.messages = transcript.Take();
-  if (call.messages.empty()) return BadParam(last, "is empty, and there is no other");
+  if (call.messages.empty()) return BadParam("messages", "say nothing");
   call.continue_final = call.messages.back()["role"] == "assistant";
   // The beginning of an answer that begins nothing.
   if (call.continue_final && call.messages.back()["content"].get_ref<const std::string&>().empty()) {
     call.messages.erase(call.messages.size() - 1);
     call.continue_final = false;
-    if (call.messages.empty()) return BadParam(last, "is empty, and there is no other");
+    if (call.messages.empty()) return BadParam("messages", "say nothing");
   }
   return absl::OkStatus();
 }

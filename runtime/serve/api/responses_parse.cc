@@ -103,6 +103,7 @@ absl::Status ReadInput(const Fields& body, const ApiLimits& limits, Call& call) 
     return BadParam("input", "ends with a function_call; its function_call_output must follow");
   }
   call.messages = transcript.Take();
+  if (call.messages.empty()) return BadParam("input", "says nothing");
   return absl::OkStatus();
 }
 
