@@ -334,6 +334,22 @@ void AddSynth(CLI::App& app, Command& command) {
   sub->callback([&command, a] { command = [a] { return Synth(*a); }; });
 }
 
+void AddServe(CLI::App& app, Command& command) {
+  auto a = std::make_shared<ServeArgs>();
+  CLI::App* sub =
+      Subcommand(app, "serve", "Put a model on the network: OpenAI's and Anthropic's APIs, and a web page",
+                 "  infer serve models/demo\n"
+                 "  infer serve models/demo --port 8000 --sequences 32 --draft auto\n"
+                 "  QIAO_API_KEY=secret infer serve models/demo --host 0.0.0.0\n"
+                 "  infer serve --config serve.toml        # model = \"models/demo\", port = 8000, ...\n"
+                 "There is no TLS: put a proxy such as nginx before it (README, \"Serving\").");
+  AddModel(sub, a->model);
+  sub->set_config("--config", "", "Read options from this file, a line each: port = 8000");
+  sub->allow_config_extras(CLI::config_extras_mode::error);
+  AddServeOptions(sub, *a);
+  OnModel(sub, command, a, Serve);
+}
+
 void AddConvert(CLI::App& app, Command& command) {
   auto a = std::make_shared<ConvertArgs>();
   CLI::App* sub =
@@ -402,6 +418,7 @@ absl::Status ParseCommandLine(int argc, char** argv, Command& command) {
   AddTokenize(app, command);
   AddPerplexity(app, command);
   AddBench(app, command);
+  AddServe(app, command);
   AddSynth(app, command);
   AddConvert(app, command);
   AddBackends(app, command);
