@@ -339,8 +339,8 @@ TEST(HttpClient, TellsFailuresApart) {
 TEST(HttpClient, AKeptConnectionThatWasClosedIsReplaced) {
   std::atomic<int> answered{0};
   FakeServer server(With([&](const FakeRequest&, FakeReply& reply) {
-    StreamOf(reply, TextEvent("a") + FinishEvents(3, 1), 100);
     ++answered;
+    StreamOf(reply, TextEvent("a") + FinishEvents(3, 1), 100);
     reply.Close();  // without having said so
   }));
   const LoadRun run = RunOn(server, Requests(6, 1, 0.02));

@@ -285,10 +285,11 @@ absl::Status RunImpl::Submit(size_t part, GenerateRequest request) {
 void RunImpl::Gone() { cancel_.Cancel(); }
 
 void RunImpl::Fail(absl::Status status) {
-  cancel_.Cancel();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!failure_) failure_ = std::move(status);
+    // What the engine makes of it must come after the reason.
+    cancel_.Cancel();
     if (processing_) return;
     processing_ = true;
   }
@@ -334,10 +335,10 @@ void RunImpl::Process() {
       ping = std::exchange(ping_, false);
     }
     std::string out;
+    if (failure && !finished_) FinishWith(*failure, out);
     for (Event& event : events) {
       if (!finished_) Handle(event, out);
     }
-    if (failure && !finished_) FinishWith(*failure, out);
     if (ping && !finished_ && stream_ != nullptr && out.empty()) stream_->Ping(out);
     Write(std::move(out));
   }
