@@ -45,6 +45,10 @@ absl::Status ReadPrompts(const Fields& body, const ModelFacts& model, const ApiL
   for (size_t i = 0; i < prompt->size(); ++i) {
     const OrderedJson& one = (*prompt)[i];
     const std::string path = absl::StrFormat("prompt[%d]", i);
+    if (one.type() != prompt->front().type()) {
+      return BadParam(path, absl::StrFormat("is %s among prompts that are %s", TypeName(one),
+                                            prompt->front().is_string() ? "strings" : "lists of token ids"));
+    }
     if (one.is_string()) {
       call.prompts.push_back({one.get<std::string>(), {}});
     } else if (one.is_array()) {
