@@ -38,6 +38,16 @@ using ResponderPtr = std::shared_ptr<Responder>;
 
 bool IsLoopback(const std::string& host) { return host.rfind("127.", 0) == 0 || host == "::1"; }
 
+// Beyond this many bytes a text has more tokens than the context. Normal forms may shorten it by a factor of three.
+int64_t MostPromptBytes(const Engine& engine, int64_t vocab) {
+  size_t longest = 1;
+  for (int64_t id = 0; id < vocab; ++id) {
+    const Result<std::string> bytes = engine.TokenBytes(static_cast<int32_t>(id));
+    if (bytes.ok()) longest = std::max(longest, bytes->size());
+  }
+  return 4 * engine.context() * static_cast<int64_t>(longest);
+}
+
 class ServerImpl : public Server {
  public:
   ServerImpl(Engine& engine, ServerOptions options)
@@ -53,6 +63,7 @@ class ServerImpl : public Server {
     host_.model = model_;
     host_.format = DetectAnswerFormat(engine_.ChatTemplateSource(/*tools=*/true));
     host_.model_id = options_.model_id;
+    host_.prompt_bytes = MostPromptBytes(engine_, model_.vocab);
     host_.answered = [this](const AnswerTotals& totals) { metrics_.Answered(totals); };
     host_.prefill_rate = [this] { return metrics_.prefill_rate(); };
     host_.retry_after = [this] { return RetryAfter(); };
@@ -344,6 +355,7 @@ absl::StatusOr<OrderedJson> ServerImpl::CountTokens(const HttpRequest& request) 
   QIAO_ASSIGN_OR_RETURN(const OrderedJson body, Body(request));
   QIAO_ASSIGN_OR_RETURN(const serve::Call call, ParseCountTokens(body, facts_, options_.api));
   QIAO_ASSIGN_OR_RETURN(const ComposedPrompt prompt, ComposeChat(engine_, call, host_.format));
+  QIAO_RETURN_IF_ERROR(CheckPromptBytes(host_, prompt.text));
   const Result<std::vector<int32_t>> ids = engine_.Tokenize(prompt.text, /*add_special=*/false);
   if (!ids.ok()) return FromPublic(ids.status());
   return OrderedJson{{"input_tokens", ids->size()}};

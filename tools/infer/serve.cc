@@ -1,4 +1,5 @@
 // infer serve: a model on the network, until it is told to end.
+#include <malloc.h>
 #include <poll.h>
 
 #include <cstdio>
@@ -114,6 +115,16 @@ void Announce(const ServeArgs& args, const Engine& engine, const std::string& na
 
 }  // namespace
 
+// What large requests took goes back to the system when they have ended: glibc would keep blocks of up to 32 MB, and as
+// much for each thread, once it has seen some.
+void KeepMemoryFlat() {
+#ifdef __GLIBC__
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 8 << 20);
+  ::mallopt(M_ARENA_MAX, 4);
+#endif
+}
+
 absl::Status Serve(const ServeArgs& args) {
   QIAO_ASSIGN_OR_RETURN(std::vector<std::string> keys, ReadKeys(args));
   const bool keyed = !keys.empty();
@@ -123,6 +134,7 @@ absl::Status Serve(const ServeArgs& args) {
         "give --api-key or QIAO_API_KEY, or --allow-anyone if that is meant");
   }
   CatchInterrupts();
+  KeepMemoryFlat();
   QIAO_RETURN_IF_ERROR(CheckModel(args.model, args.device).status());
   QIAO_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(OptionsFor(args), args.device));
   serve::ServerOptions options = ServerOptionsFor(args, std::move(keys));

@@ -189,6 +189,7 @@ absl::Status RunImpl::PrepareChat(std::vector<GenerateRequest>& requests) {
   // An answer that must be JSON has no other parts.
   if (call_.spec.constraint.kind != Constraint::Kind::kNone) prompt_.format = AnswerFormat();
   if (prompt_.forced.needed) {
+    QIAO_RETURN_IF_ERROR(CheckPromptBytes(host_, prompt_.text));
     for (int32_t i = 0; i < call_.spec.n; ++i) {
       parts_.push_back({.first_choice = i, .counts_prompt = i == 0, .naming = prompt_.forced.name.empty()});
       QIAO_ASSIGN_OR_RETURN(GenerateRequest request, ForcedRequest(call_, prompt_, prompt_.forced.name));
@@ -203,6 +204,7 @@ absl::Status RunImpl::PrepareChat(std::vector<GenerateRequest>& requests) {
     header_.prompt_tokens = static_cast<int64_t>(ids.size());
     return absl::OkStatus();
   }
+  QIAO_RETURN_IF_ERROR(CheckPromptBytes(host_, prompt_.text));
   GenerateRequest request = call_.spec;
   Result<std::vector<int32_t>> ids = host_.engine->Tokenize(prompt_.text, /*add_special=*/false);
   if (!ids.ok()) return FromPublic(ids.status());
@@ -241,6 +243,7 @@ absl::Status RunImpl::PrepareTexts(std::vector<GenerateRequest>& requests) {
       }
     }
     if (prompt.ids.empty()) {
+      QIAO_RETURN_IF_ERROR(CheckPromptBytes(host_, prompt.text));
       request.prompt = prompt.text;
     } else {
       request.ids = std::move(prompt.ids);
@@ -483,6 +486,14 @@ void RunImpl::FinishWith(const absl::Status& status, std::string& out) {
 }
 
 }  // namespace
+
+absl::Status CheckPromptBytes(const RunHost& host, std::string_view prompt) {
+  if (static_cast<int64_t>(prompt.size()) <= host.prompt_bytes) return absl::OkStatus();
+  return WithErrorCode(
+      InvalidArgument("the prompt has %d bytes, which cannot fit the context of %d tokens; shorten it",
+                      prompt.size(), host.engine->context()),
+      "context_length_exceeded");
+}
 
 HttpResponse ErrorResponse(const Protocol& protocol, const absl::Status& status,
                            std::string_view request_id) {
