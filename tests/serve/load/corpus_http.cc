@@ -81,7 +81,7 @@ void Framing(Maker& make) {
   make.Add("CL twice", make.Post("Content-Length: 2\r\nContent-Length: 3\r\n", "{} " + Smuggled()),
            Case::kRefused, true);
   make.Add("CL with space before colon", make.Post("Content-Length : 2\r\n", "{}"), Case::kRefused, true);
-  // It has no body, and what follows is the next request (RFC 9112, section 6.3).
+  // The body is then the next request.
   make.Add("neither CL nor TE, and a body", make.Post("", "{\"prompt\":\"x\"}\r\n\r\n"), Case::kAnything);
 }
 

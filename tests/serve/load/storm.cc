@@ -51,6 +51,8 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--free-seconds", options.free_seconds, "vanish: until when everything must be freed")
       ->capture_default_str();
+  app.add_option("--most-seconds", options.most_seconds, "malformed: until when a case must be refused")
+      ->capture_default_str();
   app.add_flag("--json", options.json, "Print one JSON object");
   CLI11_PARSE(app, argc, argv);
 

@@ -26,6 +26,7 @@ struct StormOptions {
   uint64_t seed = 1;
   double rss_growth_mb = 8;
   double free_seconds = 1;
+  double most_seconds = 1;
   bool json = false;
 };
 

@@ -9,6 +9,7 @@ namespace {
 
 constexpr double kPatience = 60;           // for a stream to get its second piece
 constexpr double kPrefillSpread = 0.3;     // seconds from sending, within which prompts are abandoned
+constexpr double kTimesWaited = 10;        // the promised time, for what comes late
 constexpr int64_t kDefaultContext = 2048;  // where the server does not tell
 
 int64_t PagesInUse(const tools::ServerStats& s) { return s.pages - s.pages_free - s.pages_cached; }
@@ -82,7 +83,7 @@ absl::Status Vanish(Target& target, Findings& findings) {
   std::optional<tools::ServerStats> now;
   double seconds = 0;
   bool freed = false;
-  while (!freed && seconds < 30) {
+  while (!freed && seconds < std::max(2.0, kTimesWaited * options.free_seconds)) {
     now = target.Stats();
     seconds = Since(gone);
     freed = now && IsFree(*now, in_use);
