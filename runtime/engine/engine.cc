@@ -6,7 +6,7 @@
 
 #include "runtime/base/json.h"
 #include "runtime/engine/engine_impl.h"
-#include "runtime/engine/parameter_count.h"
+#include "runtime/engine/model_description.h"
 
 namespace qiao {
 
@@ -181,6 +181,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     if (!planned.ok()) return Public(planned.status());
     impl->runner = *std::move(planned);
     if (absl::Status loaded = impl->runner->Load(options.progress); !loaded.ok()) return Public(loaded);
+    impl->description = engine::Describe(*impl->folder->model, *impl->folder->checkpoint);
     impl->sequences = options.sequences;
     impl->service =
         std::make_unique<engine::Service>(*impl->runner, impl->tokenizer(),
@@ -249,18 +250,9 @@ SamplingParams Engine::RecommendedSampling() const {
 }
 
 ModelDescription Engine::model() const {
-  const models::ModelInfo& info = impl_->folder->model->info();
-  const engine::ParameterCount count = engine::CountParameters(*impl_->folder->model);
-  ModelDescription d;
-  d.family = info.family;
-  d.architecture = info.architecture;
-  d.weight_format = info.weight_format;
-  d.vocab = info.vocab;
-  d.context = info.context;
-  d.layers = info.layers;
-  d.hidden = info.hidden;
-  d.parameters = count.stored;
-  d.active_parameters = count.active;
+  ModelDescription d = impl_->description;
+  d.cache_bytes_per_token = impl_->runner->cache_bytes_per_token();
+  d.cache_bytes_per_token_expanded = impl_->runner->expanded_cache_bytes_per_token();
   return d;
 }
 

@@ -22,6 +22,7 @@ struct Engine::Impl {
   std::unique_ptr<engine::ModelFolder> folder;
   std::unique_ptr<program::CheckpointSource> source;
   std::unique_ptr<engine::Runner> runner;
+  ModelDescription description;  // but for the caches, which are the runner's
   int32_t sequences = 1;
   mutable std::mutex trie_mutex;
   mutable std::shared_ptr<const text::TokenTrie> trie;  // made with the first constraint

@@ -208,6 +208,11 @@ class Runner {
   const std::string& load_reason() const { return load_reason_; }
   // Bytes that one token takes in the caches of all layers.
   uint64_t cache_bytes_per_token() const { return cache_bytes_per_token_; }
+  // And what full keys and values of all heads, in bf16, would take in the same layers.
+  uint64_t expanded_cache_bytes_per_token() const {
+    return programs_->cache().layers.size() * static_cast<uint64_t>(model_.info().mha_cache_width) *
+           SizeOf(DType::kBF16);
+  }
 
  private:
   friend class Sequence;

@@ -267,7 +267,20 @@ using DoneCallback = std::function<void(Result<GenerateResult>)>;
 struct ModelDescription {
   std::string family, architecture, weight_format;
   int64_t vocab = 0, context = 0, layers = 0, hidden = 0;
-  uint64_t parameters = 0, active_parameters = 0;
+  uint64_t parameters = 0, active_parameters = 0;  // active: of one token, embedding and head whole, no MTP
+  // Of a layer: routed ones, how many of them a token chooses, and those that every token uses. 0: none.
+  int64_t experts = 0, experts_per_token = 0, shared_experts = 0;
+  bool mtp = false;  // the checkpoint has a layer to draft tokens with
+  // Bytes that a token takes in the caches of all layers: as allocated, and what the same layers would keep of it
+  // as full keys and values of all heads in bf16.
+  uint64_t cache_bytes_per_token = 0, cache_bytes_per_token_expanded = 0;
+  // Bytes of the tensors that the model has a use for, scales included, as the files store them, and if all were
+  // bf16; and of those what a step of one token reads (its experts, one row of the embedding, no MTP).
+  uint64_t weight_bytes = 0, weight_bytes_bf16 = 0;
+  uint64_t active_weight_bytes = 0, active_weight_bytes_bf16 = 0;
+  // Operations that the weights' products take for one token, a product and a sum being two: twice the parameters
+  // that it is multiplied by; and if every routed expert ran. What attention does with the cache comes on top.
+  uint64_t flops_per_token = 0, flops_per_token_dense = 0;
 };
 
 struct MemoryReport {
