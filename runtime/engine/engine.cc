@@ -206,11 +206,20 @@ Result<std::vector<int32_t>> Engine::Tokenize(std::string_view text, bool add_sp
   });
 }
 
-Result<std::string> Engine::Detokenize(const std::vector<int32_t>& ids) const {
+Result<std::string> Engine::Detokenize(const std::vector<int32_t>& ids, bool special_text) const {
   return Guarded([&]() -> Result<std::string> {
     if (!impl_->folder->tokenizer)
       return Status(Code::kFailedPrecondition, "the model has no tokenizer.json");
-    return impl_->folder->tokenizer->Decode(ids, /*skip_special=*/true);
+    return impl_->folder->tokenizer->Decode(ids, /*skip_special=*/!special_text);
+  });
+}
+
+Result<std::string> Engine::TokenBytes(int32_t id) const {
+  return Guarded([&]() -> Result<std::string> {
+    if (!impl_->folder->tokenizer)
+      return Status(Code::kFailedPrecondition, "the model has no tokenizer.json");
+    if (absl::Status known = impl_->runner->CheckIds({&id, 1}); !known.ok()) return Public(known);
+    return impl_->folder->tokenizer->TokenBytes(id);
   });
 }
 

@@ -63,6 +63,8 @@ void CutTo(Choice& choice, const Seen& seen) {
   choice.logprobs.resize(std::min(choice.logprobs.size(), seen.ids));
   choice.top_logprobs.resize(std::min(choice.top_logprobs.size(), seen.ids));
   choice.finish = Finish::kCancelled;
+  choice.stop.clear();
+  choice.stop_token = -1;
 }
 
 }  // namespace

@@ -76,6 +76,7 @@ class Stream {
  private:
   absl::Status TakeOrThrow(absl::Span<const float> logits, int32_t argmax, SamplerScratch& scratch);
   absl::Status EndOrThrow(Finish finish);
+  void StopAtText();
   void FillMask();
   absl::Status Emit(int32_t id, const std::string& text, const Sampled& sampled);
 

@@ -211,6 +211,9 @@ struct GenerateRequest {
   std::vector<std::string> stop;     // the text ends before the first of these
   std::vector<int32_t> stop_tokens;  // the answer ends before any of these
   bool ignore_end = false;           // go on after the end-of-text token
+  // Special tokens are written out in the text, all but the one that ends it: marks of tool calls and thinking
+  // may be among them. Stop strings see them too.
+  bool special_text = false;
   // -1: none; 0: each token's own log-probability; k <= 20: and those of the k likeliest. All are the
   // model's, before temperature, penalties, bias and constraint.
   int32_t logprobs = -1;
@@ -245,6 +248,10 @@ struct Choice {
   std::string text;
   std::vector<int32_t> ids;
   Finish finish = Finish::kLength;
+  // What ended it and is not part of it: of kStop the stop string, or else, as of kEndOfText, the token (-1 where
+  // a constraint was complete without one).
+  std::string stop;
+  int32_t stop_token = -1;
   // Where logprobs were asked for: one for each id.
   std::vector<float> logprobs;
   std::vector<std::vector<TokenLogprob>> top_logprobs;
@@ -330,7 +337,11 @@ class QIAO_API Engine {
   Status Submit(const GenerateRequest& request, TokenCallback on_token, DoneCallback on_done);
 
   Result<std::vector<int32_t>> Tokenize(std::string_view text, bool add_special) const;
-  Result<std::string> Detokenize(const std::vector<int32_t>& ids) const;
+  // Special tokens are left out unless `special_text`. Ids outside the vocabulary add nothing.
+  Result<std::string> Detokenize(const std::vector<int32_t>& ids, bool special_text = false) const;
+  // The bytes that a token adds to a text, special ones as they are spelled; they need not be whole characters.
+  // INVALID_ARGUMENT for an id outside the vocabulary.
+  Result<std::string> TokenBytes(int32_t id) const;
   // `messages_json`: [{"role": .., "content": ..}, ..]; for GenerateRequest::prompt with `rendered`.
   // INVALID_ARGUMENT for what is no JSON of that shape, and where the template itself refuses (its own words are
   // in the message); RESOURCE_EXHAUSTED for a conversation beyond the limits of rendering; FAILED_PRECONDITION
