@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "tools/infer/args.h"
+#include "tools/infer/cli_config.h"
 #include "tools/infer/cli_options.h"
 #include "tools/infer/exit.h"
 #include "tools/infer/log.h"
@@ -344,8 +345,7 @@ void AddServe(CLI::App& app, Command& command) {
                  "  infer serve --config serve.toml        # model = \"models/demo\", port = 8000, ...\n"
                  "There is no TLS: put a proxy such as nginx before it (README, \"Serving\").");
   AddModel(sub, a->model);
-  sub->set_config("--config", "", "Read options from this file, a line each: port = 8000");
-  sub->allow_config_extras(CLI::config_extras_mode::error);
+  AddConfig(sub);
   AddServeOptions(sub, *a);
   OnModel(sub, command, a, Serve);
 }
@@ -428,7 +428,9 @@ absl::Status ParseCommandLine(int argc, char** argv, Command& command) {
     return UsageError("which subcommand?", "infer run models/demo \"SQLite is a\"");
   }
   try {
-    app.parse(argc, argv);
+    QIAO_ASSIGN_OR_RETURN(std::vector<std::string> arguments,
+                          WithConfig(app, std::vector<std::string>(argv + 1, argv + argc)));
+    app.parse(std::move(arguments));
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
   } catch (const CLI::CallForVersion& version) {

@@ -4,6 +4,7 @@
 #include "runtime/serve/api/errors.h"
 #include "runtime/serve/api/fields.h"
 #include "runtime/serve/api/openai_fields.h"
+#include "runtime/serve/api/tool_fields.h"
 
 namespace qiao::serve {
 namespace {
@@ -108,18 +109,6 @@ absl::Status ReadLogprobs(const Fields& body, const ApiLimits& limits, GenerateR
 
 }  // namespace
 
-absl::Status ReadChatTools(const Fields& body, Call& call) {
-  static const auto* const none = new OrderedJson();
-  const OrderedJson* tools = body.Find("tools");
-  const OrderedJson* choice = body.Find("tool_choice");
-  QIAO_ASSIGN_OR_RETURN(call.tools, ParseTools(tools != nullptr ? *tools : *none, ToolDialect::kChat));
-  QIAO_ASSIGN_OR_RETURN(call.tool_choice,
-                        ParseToolChoice(choice != nullptr ? *choice : *none, ToolDialect::kChat, call.tools));
-  QIAO_ASSIGN_OR_RETURN(const std::optional<bool> parallel, body.Bool("parallel_tool_calls"));
-  call.parallel_tool_calls = parallel.value_or(true);
-  return absl::OkStatus();
-}
-
 absl::StatusOr<Call> ParseChat(const OrderedJson& json, const ModelFacts& model, const ApiLimits& limits) {
   QIAO_ASSIGN_OR_RETURN(const Fields body, Fields::Of(json, ""));
   Call call;
@@ -143,7 +132,7 @@ absl::StatusOr<Call> ParseChat(const OrderedJson& json, const ModelFacts& model,
     QIAO_ASSIGN_OR_RETURN(const Fields fields, Fields::Of(*format, "response_format"));
     QIAO_RETURN_IF_ERROR(ReadFormat(fields, /*nested=*/true, limits, call.spec.constraint));
   }
-  QIAO_RETURN_IF_ERROR(ReadChatTools(body, call));
+  QIAO_RETURN_IF_ERROR(ReadTools(body, ToolDialect::kChat, call));
   QIAO_ASSIGN_OR_RETURN(const OrderedJson* kwargs, body.Object("chat_template_kwargs"));
   if (kwargs != nullptr) call.template_kwargs = *kwargs;
   QIAO_ASSIGN_OR_RETURN(const std::optional<bool> prefill, body.Bool("continue_final_message"));

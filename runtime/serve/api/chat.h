@@ -8,8 +8,6 @@
 namespace qiao::serve {
 
 absl::StatusOr<Call> ParseChat(const OrderedJson& body, const ModelFacts& model, const ApiLimits& limits);
-// tools, tool_choice, parallel_tool_calls.
-absl::Status ReadChatTools(const Fields& body, Call& call);
 
 OrderedJson WholeChat(const Call& call, const AnswerHeader& header, const Answer& answer);
 std::unique_ptr<AnswerStream> StreamChat(const Call& call, const AnswerHeader& header);

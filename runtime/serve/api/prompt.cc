@@ -25,6 +25,22 @@ ForcedTool ForcedBy(const Call& call) {
   return forced;
 }
 
+// False where there is none to change.
+bool ArgumentsToText(OrderedJson& messages) {
+  bool changed = false;
+  for (OrderedJson& message : messages) {
+    const auto calls = message.find("tool_calls");
+    if (calls == message.end() || !calls->is_array()) continue;
+    for (OrderedJson& call : *calls) {
+      OrderedJson& arguments = call["function"]["arguments"];
+      if (arguments.is_string()) continue;
+      arguments = DumpJson(arguments);
+      changed = true;
+    }
+  }
+  return changed;
+}
+
 }  // namespace
 
 absl::StatusOr<ComposedPrompt> ComposeChat(const Engine& engine, const Call& call,
@@ -45,6 +61,8 @@ absl::StatusOr<ComposedPrompt> ComposeChat(const Engine& engine, const Call& cal
     messages.erase(messages.size() - 1);
   }
   Result<std::string> rendered = engine.RenderChat(DumpJson(messages), options);
+  // Some templates write a call's arguments as they are and want a text; most dump an object.
+  if (!rendered.ok() && ArgumentsToText(messages)) rendered = engine.RenderChat(DumpJson(messages), options);
   if (!rendered.ok()) {
     absl::Status status = FromPublic(rendered.status());
     if (status.code() != absl::StatusCode::kFailedPrecondition) return status;
@@ -55,7 +73,9 @@ absl::StatusOr<ComposedPrompt> ComposeChat(const Engine& engine, const Call& cal
   out.text = *std::move(rendered);
   out.format.thinking_opened = out.format.reasoning == ReasoningFormat::kThink && EndsInsideThink(out.text);
   // What the answer must look like holds from its first character on, so that there is no room to think.
-  if (out.format.thinking_opened && call.spec.constraint.kind != Constraint::Kind::kNone) {
+  // Nor is there where it has been begun.
+  if (out.format.thinking_opened &&
+      (!begun.empty() || call.spec.constraint.kind != Constraint::Kind::kNone)) {
     out.text += "\n</think>\n\n";
     out.format.thinking_opened = false;
   }
