@@ -59,6 +59,8 @@ absl::Status CheckServing(const EngineOptions& o) {
   if (o.mixed_chunk < 1) return InvalidArgument("mixed_chunk is %d, must be 1 or more", o.mixed_chunk);
   if (o.draft_tokens < 1 || o.draft_tokens > kMostDrafts)
     return InvalidArgument("draft_tokens is %d, must be 1..%d", o.draft_tokens, kMostDrafts);
+  if (o.score_rows < 1 || o.score_rows > 65536)
+    return InvalidArgument("score_rows is %d, must be 1..65536", o.score_rows);
   if (o.waiting < 1) return InvalidArgument("waiting is %d, must be 1 or more", o.waiting);
   return absl::OkStatus();
 }
@@ -166,6 +168,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     runner.page_tokens = options.page_tokens;
     runner.chunk = options.chunk;
     runner.sequences = options.sequences;
+    runner.score_rows = options.score_rows;
     const int64_t context = engine::ContextOf(options.context, impl->folder->model->info());
     runner.cache_tokens =
         options.cache_tokens != 0 ? options.cache_tokens : context * std::clamp(options.sequences, 1, 4);

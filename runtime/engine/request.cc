@@ -19,6 +19,20 @@ absl::Status Request::Progress(int64_t tokens) {
   return NoThrow([&] { spec.prefill_progress(tokens, result.prompt_tokens); });
 }
 
+absl::Status Request::Score(absl::Span<const float> logits, SamplerScratch& scratch) {
+  return NoThrow([&]() -> absl::Status {
+    const auto next = static_cast<size_t>(scored) + 1;
+    if (next < spec.ids.size()) {
+      QIAO_ASSIGN_OR_RETURN(const Sampled sampled,
+                            Sampler::Score(logits, spec.ids[next], spec.prompt_logprobs, scratch));
+      result.prompt_logprobs.push_back(sampled.logprob);
+      result.prompt_top_logprobs.emplace_back(sampled.top().begin(), sampled.top().end());
+    }
+    ++scored;
+    return absl::OkStatus();
+  });
+}
+
 void Request::Done() {
   // There is nobody left to tell of an exception.
   static_cast<void>(NoThrow([&] {

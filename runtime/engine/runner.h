@@ -64,6 +64,7 @@ struct RunnerOptions {
   int64_t cache_tokens = 0;      // that the cache holds, of all sequences; 0: `context` for each
   int32_t chunk = 512;           // rows of a step at most
   int32_t logits_each = 1;       // rows of a sequence in a step whose logits may be wanted
+  int32_t score_rows = 0;        // and so many more of all sequences together
   // Drafts at most that the model's MTP layer makes for a sequence after a step; 0: the layer is not loaded.
   // logits_each becomes 1 + draft_tokens at least, so that a step can check them. FAILED_PRECONDITION for a
   // model without such a layer.

@@ -17,6 +17,7 @@
 //   the error. So it is with what the host's memory is too small for.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -84,12 +85,19 @@ class Scheduler {
     Request& request() const { return stream->request(); }
     int64_t remaining() const { return static_cast<int64_t>(stream->tokens().size()) - sequence.length(); }
     bool ready() const { return !forks && failure.ok(); }
+    // The prompt's log-probabilities are the first choice's business.
+    bool scores() const { return stream->choice() == 0 && request().scores(); }
+    // Tokens that it may read before the first whose logits are to be looked at.
+    int64_t unscored() const {
+      return scores() ? std::max<int64_t>(0, request().scored - sequence.length()) : remaining();
+    }
     bool decodes() const { return stream->generated() > 0 && remaining() == 1; }
   };
   using ActivePtr = std::unique_ptr<Active>;
 
   int64_t Drafts(const Active& active) const;
   static bool Above(const Active& a, const Active& b);  // by priority
+  static bool NeedsTheModel(const Request& request);
   static bool Before(const Active& a, const Active& b);
   static void InsertInOrder(std::vector<ActivePtr>& into, ActivePtr active);
   void EndCancelled();
@@ -98,13 +106,16 @@ class Scheduler {
   bool WillBeKnown(const Active& active, int64_t known) const;
   void Plan();
   void PlanPrompts(int64_t rows);
+  void PlanPrompt(Active& active, int64_t rows, int64_t scores, int64_t& rows_left, int64_t& scores_left);
   bool FindPages(size_t index, int64_t pages);
   void Preempt(size_t index);
   void Run();
   absl::Status Execute(absl::Span<Active* const> actives);
   void Harvest(absl::Span<Active* const> actives);
   void TakeRows(Active& active, int64_t row);
+  absl::Status ScoreRows(Active& active, int64_t row, int64_t rows);
   absl::Status TakeFirst(Active& first, int64_t row);
+  absl::Status TakeAs(Active& active, Active& first, int64_t row);
   absl::Status Take(Active& active, int64_t row, int64_t length);
   void Draft(absl::Span<Active* const> actives);
   absl::Status DraftByMtp(absl::Span<Active* const> actives);

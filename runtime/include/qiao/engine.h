@@ -113,6 +113,9 @@ struct EngineOptions {
   int32_t chunk = 512;       // tokens of a step at most
   // Tokens of prompts in a step that also makes tokens for others: what a long prompt adds to their waiting.
   int32_t mixed_chunk = 64;
+  // Rows of a step whose logits are there for GenerateRequest::prompt_logprobs, of all such prompts together;
+  // each takes 4 bytes for each token of the vocabulary.
+  int32_t score_rows = 64;
   int32_t waiting = 4096;    // requests that wait at most; Submit then says RESOURCE_EXHAUSTED
   // Where guesses at the next tokens come from, which a step then checks: "off"; "mtp", the model's own layer
   // (FAILED_PRECONDITION where it has none); "lookup", what followed the last tokens earlier in the text; "auto",
@@ -217,6 +220,10 @@ struct GenerateRequest {
   // -1: none; 0: each token's own log-probability; k <= 20: and those of the k likeliest. All are the
   // model's, before temperature, penalties, bias and constraint.
   int32_t logprobs = -1;
+  // The same for the prompt's own tokens, each given those before it. Such a prompt is read whole, whatever is
+  // cached, and at most EngineOptions::score_rows of its tokens in a step. Then max_tokens may be 0 to no other
+  // end, and the prompt as long as the context.
+  int32_t prompt_logprobs = -1;
   int32_t priority = 0;  // higher ones go first, and are the last to give up their pages
   CancelToken cancel;
   // While the prompt is read: tokens done and in all.
@@ -261,6 +268,11 @@ struct Choice {
 struct GenerateResult : Choice {
   std::vector<Choice> more;  // the choices 1 .. n - 1
   int64_t prompt_tokens = 0;
+  // With GenerateRequest::prompt_logprobs: the prompt, and one for each of its tokens (fewer after kCancelled).
+  // The first has none: 0, and no likeliest ones.
+  std::vector<int32_t> prompt_ids;
+  std::vector<float> prompt_logprobs;
+  std::vector<std::vector<TokenLogprob>> prompt_top_logprobs;
   int64_t cached_tokens = 0;                 // of the prompt, that were in the prefix cache
   int64_t drafted = 0, accepted = 0;         // speculative tokens: tried, and right
   int32_t preemptions = 0;                   // how often it gave its pages to others and began again
