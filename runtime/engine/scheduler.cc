@@ -221,6 +221,7 @@ absl::Status Scheduler::Execute(absl::Span<Active* const> actives) {
   if (status.ok()) {
     ++stats_.steps;
     stats_.rows += rows;
+    stats_.step_sequences += static_cast<int64_t>(actives.size());
     Harvest(actives);
   }
   stats_.step_seconds += Since(start);

@@ -320,6 +320,7 @@ struct EngineStats {
   int32_t running = 0, waiting = 0;                         // now: sequences, requests
   int64_t pages = 0, pages_free = 0, pages_cached = 0;      // now: of the cache; cached: in the prefix tree
   int64_t steps = 0, rows = 0;                              // of the model, and tokens in them
+  int64_t step_sequences = 0;                               // in all steps: over `steps`, the mean batch
   int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   int64_t drafted = 0, accepted = 0;                        // speculative tokens: tried, and right
   bool drafting = false;                                    // now: whether it pays
@@ -340,7 +341,8 @@ class QIAO_API Engine {
   Engine& operator=(const Engine&) = delete;
 
   // Waits for the answer; calls `on_token` (may be null) on this thread for every token, in order. A prompt
-  // that does not fit the context is INVALID_ARGUMENT with the numbers: nothing is cut silently.
+  // that does not fit the context is INVALID_ARGUMENT with the numbers: nothing is cut silently. So is whatever else
+  // is wrong with the request, by the name of the field; the messages can be shown to whoever asked.
   Result<GenerateResult> Generate(const GenerateRequest& request, const TokenCallback& on_token);
   // Returns at once, with what is wrong with the request or RESOURCE_EXHAUSTED where too many wait; then
   // nothing is called. Else `on_token` (may be null) and at the end `on_done` are called on the engine's own
