@@ -186,6 +186,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     if (absl::Status loaded = impl->runner->Load(options.progress); !loaded.ok()) return Public(loaded);
     impl->description = engine::Describe(*impl->folder->model, *impl->folder->checkpoint);
     impl->sequences = options.sequences;
+    impl->most_prompt_bytes = impl->MostPromptBytes();
     impl->service =
         std::make_unique<engine::Service>(*impl->runner, impl->tokenizer(),
                                           engine::SchedulerOptions{.sequences = options.sequences,

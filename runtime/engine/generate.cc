@@ -73,12 +73,27 @@ CancelToken::CancelToken() : flag_(std::make_shared<std::atomic<bool>>(false)) {
 void CancelToken::Cancel() const { static_cast<std::atomic<bool>*>(flag_.get())->store(true); }
 bool CancelToken::cancelled() const { return static_cast<const std::atomic<bool>*>(flag_.get())->load(); }
 
+// A context of the longest token, and as much again for what a normaliser may take away.
+uint64_t Engine::Impl::MostPromptBytes() const {
+  if (tokenizer() == nullptr) return 0;
+  size_t longest = 1;
+  for (int32_t id = 0; id < tokenizer()->vocab_size(); ++id)
+    longest = std::max(longest, tokenizer()->PieceOf(id).size());
+  return 2 * static_cast<uint64_t>(runner->context()) * longest;
+}
+
 absl::StatusOr<std::vector<int32_t>> Engine::Impl::PromptIds(const GenerateRequest& request) const {
   std::vector<int32_t> ids = request.ids;
   if (ids.empty()) {
     if (!folder->tokenizer) {
       return FailedPrecondition("%s: has no tokenizer.json, so a prompt must be given as token ids",
                                 folder->path);
+    }
+    // Else whoever sends megabytes would have them cut into tokens to hear that.
+    if (request.prompt.size() > most_prompt_bytes) {
+      return InvalidArgument(
+          "the prompt has %d bytes, more than the context of %d tokens can hold (%d); shorten it",
+          request.prompt.size(), runner->context(), most_prompt_bytes);
     }
     QIAO_ASSIGN_OR_RETURN(ids, folder->tokenizer->Encode(request.prompt, !request.rendered));
     // DeepSeek's tokenizer.json puts nothing before a text and leaves that to add_bos_token.

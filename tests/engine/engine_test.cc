@@ -142,6 +142,17 @@ TEST(Engine, APromptThatDoesNotFitIsAnErrorWithNumbers) {
   auto result = engine->Generate(request, nullptr);
   EXPECT_EQ(result.status().code(), Code::kInvalidArgument);
   EXPECT_THAT(result.status().message(), testing::AllOf(HasSubstr("16 tokens"), HasSubstr("context of 16")));
+  // Megabytes are not even cut into tokens, a text of the longest tokens is.
+  request.ids.clear();
+  request.prompt.assign(10'000'000, 'a');
+  result = engine->Generate(request, nullptr);
+  EXPECT_EQ(result.status().code(), Code::kInvalidArgument);
+  EXPECT_THAT(result.status().message(), testing::AllOf(HasSubstr("10000000 bytes"), HasSubstr("16 tokens")));
+  request.prompt.clear();
+  for (int i = 0; i < 14; ++i) request.prompt += "<｜begin▁of▁sentence｜>";
+  request.rendered = true;
+  request.max_tokens = 1;
+  EXPECT_TRUE(engine->Generate(request, nullptr).ok());
   request.ids.assign(15, 5);
   request.ignore_end = true;
   request.max_tokens = 50;
