@@ -87,8 +87,11 @@ function showTitle() {
 // What is under way is kept as if it had been stopped now.
 function save() {
   if (chat.messages.length === 0) return;
-  const messages = chat.messages.map(({running, started, progress, thinkingStarted, ...kept}) =>
-    (running ? {...kept, stopped: true, thinkingSeconds: thinkingStarted ? (performance.now() - thinkingStarted) / 1000 : kept.thinkingSeconds} : kept));
+  const messages = chat.messages.map(({running, started, progress, thinkingStarted, ...kept}) => {
+    if (running) kept.stopped = true;
+    if (thinkingStarted) kept.thinkingSeconds = (performance.now() - thinkingStarted) / 1000;
+    return kept;
+  });
   store.saveChat({...chat, messages});
 }
 
@@ -192,7 +195,8 @@ function showStats(stats) {
     ['weights', model.weight_format?.split(',')[0]],
     ['context', model.context && `${format.count(model.context)} tokens`],
   ].filter(([, value]) => value);
-  byId('welcome-facts').replaceChildren(...facts.map(([name, value]) => el('div', null, el('dt', null, name), el('dd', null, value))));
+  byId('welcome-facts').replaceChildren(
+    ...facts.map(([name, value]) => el('div', null, el('dt', null, name), el('dd', null, value))));
 }
 
 function showSend() {
