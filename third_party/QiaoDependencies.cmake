@@ -15,6 +15,23 @@ find_program(QIAO_FLATC flatc REQUIRED)
 find_path(QIAO_XXHASH_INCLUDE xxhash.h REQUIRED)  # libxxhash-dev: checksums, compiled in
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)  # libicu-dev: Unicode normal forms
 
+# libboost-dev: Asio and Beast, headers only: HTTP. What of them is no template is compiled once, in qiao_boost. All
+# that use them link it: in one program their definitions must be the same everywhere.
+find_path(QIAO_BOOST_INCLUDE boost/beast.hpp REQUIRED)
+add_library(qiao_boost STATIC ${CMAKE_CURRENT_LIST_DIR}/boost/sources.cc)
+target_include_directories(qiao_boost SYSTEM PUBLIC ${QIAO_BOOST_INCLUDE})
+target_compile_definitions(qiao_boost PUBLIC
+  BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
+  BOOST_ERROR_CODE_HEADER_ONLY BOOST_BEAST_USE_STD_STRING_VIEW)
+target_link_libraries(qiao_boost PUBLIC Threads::Threads)
+if(QIAO_TSAN)
+  # Its fences are not seen by the sanitizer; the locks beside them are.
+  target_compile_definitions(qiao_boost PUBLIC BOOST_ASIO_DISABLE_FENCED_BLOCK)
+endif()
+
+# prometheus-cpp-dev: counters and histograms, and their text format.
+find_package(prometheus-cpp REQUIRED COMPONENTS core)
+
 if(QIAO_BUILD_TOOLS)
   find_package(spdlog REQUIRED)  # libspdlog-dev: logs
   find_package(CLI11 REQUIRED)   # libcli11-dev: subcommands and options

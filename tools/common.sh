@@ -83,7 +83,7 @@ phase() {
 # The packages of tools/packages.txt that are not installed, one a line.
 missing_packages() {
   local wanted
-  wanted=$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$ROOT/tools/packages.txt")
+  wanted=$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "${1:-$ROOT/tools/packages.txt}")
   # shellcheck disable=SC2086  # one word a package
   comm -23 <(sort <<<"$wanted") \
     <(dpkg-query -W -f='${db:Status-Status} ${Package}\n' $wanted 2>/dev/null | sed -n 's/^installed //p' | sort -u)

@@ -48,9 +48,12 @@ absl::StatusOr<bool> Scheduler::TryAdmit(Active& active, int64_t& available) {
 
   const absl::Span<const int32_t> tokens = active.stream->tokens();
   PrefixTree::Match match;
-  // The last token is always computed: its logits are wanted.
-  if (prefixes_ != nullptr) match = prefixes_->Find(tokens.first(tokens.size() - 1));
-  if (prefixes_ != nullptr && WillBeKnown(active, match.length)) return false;
+  // The last token is always computed: its logits are wanted. So is every one of a prompt that is to be scored,
+  // once.
+  int64_t useful = static_cast<int64_t>(tokens.size()) - 1;
+  if (active.scores()) useful = std::min(useful, request.scored);
+  if (prefixes_ != nullptr) match = prefixes_->Find(tokens.first(static_cast<size_t>(useful)));
+  if (prefixes_ != nullptr && !active.scores() && WillBeKnown(active, match.length)) return false;
   const int64_t page_tokens = runner_.page_tokens();
   const auto length = static_cast<int64_t>(tokens.size());
   int64_t need = CeilDiv(length + 1, page_tokens) - match.length / page_tokens;

@@ -1,44 +1,112 @@
-// Whether drafting pays: two tokens of a sequence in one step touch up to twice the experts of one, so that a
-// step which verifies drafts takes longer, the more so the more sequences are in it. What it takes and what it
-// brings is measured while serving; what is generated does not depend on it.
+// How many tokens to guess for each sequence. A step that checks k guesses and makes k new ones yields
+// 1 + q1 + q1 q2 + ... + q1..qk tokens of a sequence on average, q_m the share of m-th guesses that are right where
+// those before were ("Fast Inference from Transformers via Speculative Decoding", Leviathan et al. 2023, section
+// 3.3, with shares that depend on the place), and takes longer: two tokens of a sequence touch up to twice the
+// experts of one. The number with the most tokens a second is the best. Shares and times are measured while
+// serving; what is generated does not depend on it.
+//
+// Shares are one estimate for all steps. Times are kept for each binary order of the number of sequences: those of
+// the best number so far, and what another took relative to it when it was last tried. A try lasts kMinTry steps
+// to kMaxTry, until the difference is twice its standard error. Middle halves of the samples are used, because
+// what else the machine does takes single steps many times as long. After a try that lost, twice as many steps
+// pass until the next one of the same number, kFirstWait to kMostWait, and an eighth of that where the shares since
+// then promise that it would win.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
 
 namespace qiao::engine {
 
-// Not thread-safe.
+// Not thread-safe. Allocates in the constructor only.
 class DraftGain {
  public:
-  // Whether the next step, which makes tokens for so many sequences, should have drafts. Both ways are tried a
-  // few times first, and the one that loses again now and then.
-  bool Try(int64_t sequences);
-  // A step that made tokens for `sequences`, and read no prompt: how many tokens, and how long it took with the
-  // drafts for the next one.
-  void Record(int64_t sequences, bool drafted, int64_t tokens, double seconds);
+  static constexpr int64_t kMinTry = 4, kMaxTry = 48, kFirstWait = 128, kMostWait = 4096;
 
-  // Tokens a second with drafts over tokens a second without, at so many sequences; 0 until both are known.
+  // At most `most` guesses (1 at least). Of many, the numbers between are left out: 1, 2, 3, 4, 6, 8, 12, ...
+  explicit DraftGain(int32_t most = 1);
+
+  // How many guesses the next step, which makes tokens for so many sequences (1 at least), should make for each.
+  int32_t Guesses(int64_t sequences);
+
+  // A step that read no prompt, and made as many guesses for each sequence as the one before, which it checked.
+  struct Step {
+    int64_t sequences = 0;
+    int32_t guesses = 0;
+    // Of how many sequences exactly the first m guesses were right, by m = 0 .. guesses.
+    absl::Span<const int64_t> right;
+    double seconds = 0;  // with the making of the guesses
+  };
+  void Record(const Step& step);
+
+  // Tokens a second with guesses over tokens a second without, at so many sequences, with the best number above
+  // 0; 0 until both are known.
   double Gain(int64_t sequences) const;
 
  private:
-  struct Way {
-    int64_t steps = 0;
-    double tokens = 0, seconds = 0;  // of the last steps, the older the less
-    double rate() const { return seconds > 0 ? tokens / seconds : 0; }
+  // The last logarithms of seconds.
+  template <size_t kSize>
+  struct Samples {
+    std::array<float, kSize> values = {};
+    size_t count = 0;
+    void Add(double value) { values[count++ % kSize] = static_cast<float>(value); }
+    size_t size() const { return count < kSize ? count : kSize; }
   };
-  // By the binary order of the number of sequences.
+  struct Middle {
+    double mean = 0, deviation = 0;
+  };
+  static Middle MiddleHalf(absl::Span<const float> values);
+  template <size_t kSize>
+  static Middle Of(const Samples<kSize>& samples) {
+    return MiddleHalf(absl::MakeConstSpan(samples.values).first(samples.size()));
+  }
+
+  // One number of guesses, among sequences of one order.
+  struct Arm {
+    double cost = 0;  // the logarithm of a step's time over one with the best number; where `known`
+    bool known = false;
+    int64_t tried = 0, wait = kFirstWait;  // when, in recorded steps of the class, and how long until again
+  };
+  static constexpr size_t kTimes = 32;
+  static constexpr size_t kParts = 8;  // an order of sizes, in eighths: times of equals are compared
+  static constexpr size_t kNone = ~size_t{0};
   struct Class {
-    Way with, without;
-    int64_t since_try = 0;  // of the way that loses
-    bool wins() const { return with.rate() >= without.rate(); }
+    std::vector<Arm> arms;
+    size_t best = 0, trial = kNone;
+    bool begun = false;
+    int64_t steps = 0, asked = 0;  // recorded; since the trial began
+    std::array<Samples<kTimes>, kParts> times = {};
+    Samples<kMaxTry> relative;  // of the trial
   };
-  static constexpr size_t kOrders = 16;
-  static constexpr int64_t kTries = 8, kAgain = 256;
-  static constexpr double kKeep = 0.9;  // of what was measured, from step to step
+  struct Share {
+    double right = 0, of = 0;
+    double value() const { return (right + 0.5) / (of + 1); }
+    void LookBack(double most) {
+      if (of > most) right *= most / of;
+      if (of > most) of = most;
+    }
+  };
+
   static size_t Order(int64_t sequences);
-  std::array<Class, kOrders> classes_ = {};
+  static size_t Part(int64_t sequences);
+  void Begin(size_t order);
+  void BeginTrial(Class& c);
+  void Learn(const Step& step);
+  double Tokens(size_t arm) const;
+  double Variance(size_t a, size_t b) const;
+  double Lead(const Class& c, size_t arm, double cost) const;
+  size_t Due(const Class& c) const;
+  void Judge(Class& c, const Middle& best);
+  void Switch(Class& c, size_t arm);
+
+  static constexpr size_t kOrders = 16;
+  std::vector<int32_t> guesses_;  // by arm
+  std::vector<Share> shares_;     // by place
+  std::array<Class, kOrders> classes_;
 };
 
 }  // namespace qiao::engine

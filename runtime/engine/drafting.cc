@@ -12,9 +12,9 @@ void Scheduler::Draft(absl::Span<Active* const> actives) {
   const absl::Status status = NoThrow([&]() -> absl::Status {
     if (options_.drafter == Drafter::kMtp) return DraftByMtp(actives);
     for (Active* active : actives) {
-      if (!drafting_ || active->stream->finished() || !active->decodes()) continue;
+      if (guesses_ == 0 || active->stream->finished() || !active->decodes()) continue;
       if (!active->lookup) active->lookup.emplace();
-      active->lookup->Propose(active->stream->tokens(), options_.draft_tokens, active->drafts);
+      active->lookup->Propose(active->stream->tokens(), guesses_, active->drafts);
     }
     return absl::OkStatus();
   });
@@ -28,7 +28,7 @@ absl::Status Scheduler::DraftByMtp(absl::Span<Active* const> actives) {
   draft_work_.clear();
   for (size_t i = 0; i < actives.size(); ++i) {
     Active& active = *actives[i];
-    if (active.stream->finished() || !active.failure.ok() || (active.answers && !drafting_)) continue;
+    if (active.stream->finished() || !active.failure.ok() || (active.answers && guesses_ == 0)) continue;
     const absl::Span<const int32_t> tokens = active.stream->tokens();
     const auto length = static_cast<size_t>(active.sequence.length());
     const auto begin = static_cast<size_t>(runner_.step_position(static_cast<int32_t>(i)));
@@ -36,7 +36,7 @@ absl::Status Scheduler::DraftByMtp(absl::Span<Active* const> actives) {
     work.sequence = &active.sequence;
     work.work = static_cast<int32_t>(i);
     work.next = tokens.subspan(begin + 1, length - begin);
-    work.drafts = active.decodes() ? options_.draft_tokens : 0;
+    work.drafts = active.decodes() ? guesses_ : 0;
     work.out = &active.drafts;
     draft_work_.push_back(work);
   }

@@ -6,7 +6,7 @@
 
 #include "runtime/base/json.h"
 #include "runtime/engine/engine_impl.h"
-#include "runtime/engine/parameter_count.h"
+#include "runtime/engine/model_description.h"
 
 namespace qiao {
 
@@ -59,6 +59,8 @@ absl::Status CheckServing(const EngineOptions& o) {
   if (o.mixed_chunk < 1) return InvalidArgument("mixed_chunk is %d, must be 1 or more", o.mixed_chunk);
   if (o.draft_tokens < 1 || o.draft_tokens > kMostDrafts)
     return InvalidArgument("draft_tokens is %d, must be 1..%d", o.draft_tokens, kMostDrafts);
+  if (o.score_rows < 1 || o.score_rows > 65536)
+    return InvalidArgument("score_rows is %d, must be 1..65536", o.score_rows);
   if (o.waiting < 1) return InvalidArgument("waiting is %d, must be 1 or more", o.waiting);
   return absl::OkStatus();
 }
@@ -90,6 +92,32 @@ hal::HostHooks Hooks(const EngineOptions& options) {
     hooks.release = [used](uint64_t bytes) { used->fetch_sub(bytes); };
   }
   return hooks;
+}
+
+absl::StatusOr<OrderedJson> ParseOfType(std::string_view text, std::string_view name,
+                                        OrderedJson::value_t type) {
+  QIAO_ASSIGN_OR_RETURN(OrderedJson json, ParseOrderedJson(text, name));
+  if (json.type() == type) return json;
+  return InvalidArgument("%s: must be an %s, not %s", name,
+                         type == OrderedJson::value_t::array ? "array" : "object", json.type_name());
+}
+
+absl::StatusOr<text::ChatRequest> ToChatRequest(std::string_view messages, const ChatOptions& options) {
+  constexpr auto kArray = OrderedJson::value_t::array, kObject = OrderedJson::value_t::object;
+  text::ChatRequest request;
+  request.add_generation_prompt = options.add_generation_prompt;
+  QIAO_ASSIGN_OR_RETURN(request.messages, ParseOfType(messages, "messages", kArray));
+  if (!options.tools_json.empty()) {
+    QIAO_ASSIGN_OR_RETURN(request.tools, ParseOfType(options.tools_json, "tools", kArray));
+  }
+  if (!options.documents_json.empty()) {
+    QIAO_ASSIGN_OR_RETURN(request.documents, ParseOfType(options.documents_json, "documents", kArray));
+  }
+  if (!options.template_kwargs_json.empty()) {
+    QIAO_ASSIGN_OR_RETURN(request.kwargs,
+                          ParseOfType(options.template_kwargs_json, "chat_template_kwargs", kObject));
+  }
+  return request;
 }
 
 }  // namespace
@@ -140,6 +168,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     runner.page_tokens = options.page_tokens;
     runner.chunk = options.chunk;
     runner.sequences = options.sequences;
+    runner.score_rows = options.score_rows;
     const int64_t context = engine::ContextOf(options.context, impl->folder->model->info());
     runner.cache_tokens =
         options.cache_tokens != 0 ? options.cache_tokens : context * std::clamp(options.sequences, 1, 4);
@@ -155,7 +184,9 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options) {
     if (!planned.ok()) return Public(planned.status());
     impl->runner = *std::move(planned);
     if (absl::Status loaded = impl->runner->Load(options.progress); !loaded.ok()) return Public(loaded);
+    impl->description = engine::Describe(*impl->folder->model, *impl->folder->checkpoint);
     impl->sequences = options.sequences;
+    impl->most_prompt_bytes = impl->MostPromptBytes();
     impl->service =
         std::make_unique<engine::Service>(*impl->runner, impl->tokenizer(),
                                           engine::SchedulerOptions{.sequences = options.sequences,
@@ -179,27 +210,44 @@ Result<std::vector<int32_t>> Engine::Tokenize(std::string_view text, bool add_sp
   });
 }
 
-Result<std::string> Engine::Detokenize(const std::vector<int32_t>& ids) const {
+Result<std::string> Engine::Detokenize(const std::vector<int32_t>& ids, bool special_text) const {
   return Guarded([&]() -> Result<std::string> {
     if (!impl_->folder->tokenizer)
       return Status(Code::kFailedPrecondition, "the model has no tokenizer.json");
-    return impl_->folder->tokenizer->Decode(ids, /*skip_special=*/true);
+    return impl_->folder->tokenizer->Decode(ids, /*skip_special=*/!special_text);
+  });
+}
+
+Result<std::string> Engine::TokenBytes(int32_t id) const {
+  return Guarded([&]() -> Result<std::string> {
+    if (!impl_->folder->tokenizer)
+      return Status(Code::kFailedPrecondition, "the model has no tokenizer.json");
+    if (absl::Status known = impl_->runner->CheckIds({&id, 1}); !known.ok()) return Public(known);
+    return impl_->folder->tokenizer->TokenBytes(id);
   });
 }
 
 Result<std::string> Engine::RenderChat(std::string_view messages_json, bool add_generation_prompt) const {
+  return RenderChat(messages_json, ChatOptions{.add_generation_prompt = add_generation_prompt});
+}
+
+Result<std::string> Engine::RenderChat(std::string_view messages_json, const ChatOptions& options) const {
   return Guarded([&]() -> Result<std::string> {
     if (!impl_->folder->chat_template)
       return Status(Code::kFailedPrecondition, "the model has no chat template");
-    absl::StatusOr<OrderedJson> messages = ParseOrderedJson(messages_json, "messages");
-    if (!messages.ok()) return Public(messages.status());
-    text::ChatRequest request;
-    request.messages = *std::move(messages);
-    request.add_generation_prompt = add_generation_prompt;
-    absl::StatusOr<std::string> rendered = impl_->folder->chat_template->Render(request);
+    absl::StatusOr<text::ChatRequest> request = ToChatRequest(messages_json, options);
+    if (!request.ok()) return Public(request.status());
+    absl::StatusOr<std::string> rendered = impl_->folder->chat_template->Render(*request);
     if (!rendered.ok()) return Public(rendered.status());
     return *std::move(rendered);
   });
+}
+
+bool Engine::HasChatTemplate() const { return impl_->folder->chat_template.has_value(); }
+
+std::string Engine::ChatTemplateSource(bool tools) const {
+  if (!HasChatTemplate()) return {};
+  return std::string(impl_->folder->chat_template->Source(tools));
 }
 
 SamplingParams Engine::RecommendedSampling() const {
@@ -215,18 +263,9 @@ SamplingParams Engine::RecommendedSampling() const {
 }
 
 ModelDescription Engine::model() const {
-  const models::ModelInfo& info = impl_->folder->model->info();
-  const engine::ParameterCount count = engine::CountParameters(*impl_->folder->model);
-  ModelDescription d;
-  d.family = info.family;
-  d.architecture = info.architecture;
-  d.weight_format = info.weight_format;
-  d.vocab = info.vocab;
-  d.context = info.context;
-  d.layers = info.layers;
-  d.hidden = info.hidden;
-  d.parameters = count.stored;
-  d.active_parameters = count.active;
+  ModelDescription d = impl_->description;
+  d.cache_bytes_per_token = impl_->runner->cache_bytes_per_token();
+  d.cache_bytes_per_token_expanded = impl_->runner->expanded_cache_bytes_per_token();
   return d;
 }
 

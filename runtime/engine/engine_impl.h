@@ -22,7 +22,9 @@ struct Engine::Impl {
   std::unique_ptr<engine::ModelFolder> folder;
   std::unique_ptr<program::CheckpointSource> source;
   std::unique_ptr<engine::Runner> runner;
+  ModelDescription description;  // but for the caches, which are the runner's
   int32_t sequences = 1;
+  uint64_t most_prompt_bytes = 0;  // a text that is longer has more tokens than the context
   mutable std::mutex trie_mutex;
   mutable std::shared_ptr<const text::TokenTrie> trie;  // made with the first constraint
   mutable text::ConstraintCache constraints{kMostConstraints, kConstraintBytes};
@@ -30,6 +32,7 @@ struct Engine::Impl {
 
   // Null where the model has none.
   const text::Tokenizer* tokenizer() const { return folder->tokenizer ? &*folder->tokenizer : nullptr; }
+  uint64_t MostPromptBytes() const;
   absl::StatusOr<std::vector<int32_t>> PromptIds(const GenerateRequest& request) const;
   // Constraint and trie of the request.
   absl::Status Constrain(const Constraint& constraint, engine::Request& request) const;

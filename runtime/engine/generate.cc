@@ -63,6 +63,8 @@ void CutTo(Choice& choice, const Seen& seen) {
   choice.logprobs.resize(std::min(choice.logprobs.size(), seen.ids));
   choice.top_logprobs.resize(std::min(choice.top_logprobs.size(), seen.ids));
   choice.finish = Finish::kCancelled;
+  choice.stop.clear();
+  choice.stop_token = -1;
 }
 
 }  // namespace
@@ -71,12 +73,27 @@ CancelToken::CancelToken() : flag_(std::make_shared<std::atomic<bool>>(false)) {
 void CancelToken::Cancel() const { static_cast<std::atomic<bool>*>(flag_.get())->store(true); }
 bool CancelToken::cancelled() const { return static_cast<const std::atomic<bool>*>(flag_.get())->load(); }
 
+// A context of the longest token, and as much again for what a normaliser may take away.
+uint64_t Engine::Impl::MostPromptBytes() const {
+  if (tokenizer() == nullptr) return 0;
+  size_t longest = 1;
+  for (int32_t id = 0; id < tokenizer()->vocab_size(); ++id)
+    longest = std::max(longest, tokenizer()->PieceOf(id).size());
+  return 2 * static_cast<uint64_t>(runner->context()) * longest;
+}
+
 absl::StatusOr<std::vector<int32_t>> Engine::Impl::PromptIds(const GenerateRequest& request) const {
   std::vector<int32_t> ids = request.ids;
   if (ids.empty()) {
     if (!folder->tokenizer) {
       return FailedPrecondition("%s: has no tokenizer.json, so a prompt must be given as token ids",
                                 folder->path);
+    }
+    // Else whoever sends megabytes would have them cut into tokens to hear that.
+    if (request.prompt.size() > most_prompt_bytes) {
+      return InvalidArgument(
+          "the prompt has %d bytes, more than the context of %d tokens can hold (%d); shorten it",
+          request.prompt.size(), runner->context(), most_prompt_bytes);
     }
     QIAO_ASSIGN_OR_RETURN(ids, folder->tokenizer->Encode(request.prompt, !request.rendered));
     // DeepSeek's tokenizer.json puts nothing before a text and leaves that to add_bos_token.
@@ -92,11 +109,20 @@ absl::StatusOr<std::vector<int32_t>> Engine::Impl::PromptIds(const GenerateReque
       return InvalidArgument("the prompt is empty and the model has no beginning-of-text token");
     ids.push_back(*folder->BeginOfText());
   }
-  if (static_cast<int64_t>(ids.size()) >= runner->context()) {
+  const int64_t answer = request.max_tokens > 0 || request.prompt_logprobs < 0 ? 1 : 0;
+  const int64_t tokens = static_cast<int64_t>(ids.size()), context = runner->context();
+  const int64_t cache = runner->pages()->size() * runner->page_tokens();
+  if (tokens + answer > context) {
     return InvalidArgument(
-        "the prompt is %d tokens, and with one to generate that is more than the context of %d; shorten it, "
-        "or allow more context (--ctx, the model was made for %d)",
-        ids.size(), runner->context(), folder->model->info().context);
+        "the prompt has %d tokens%s, more than the context of %d; shorten it, or run the model with more "
+        "context (it was made for %d)",
+        tokens, answer > 0 ? " and an answer one at least" : "", context, folder->model->info().context);
+  }
+  if (tokens + answer > cache) {
+    return InvalidArgument(
+        "the prompt has %d tokens%s, more than the cache's %d; shorten it, or run the model with a larger "
+        "cache",
+        tokens, answer > 0 ? " and an answer one at least" : "", cache);
   }
   return ids;
 }
@@ -140,6 +166,10 @@ absl::StatusOr<std::unique_ptr<engine::Request>> Engine::Impl::MakeRequest(
   if (spec.n < 1 || spec.n > sequences) {
     return InvalidArgument("n is %d, must be 1..%d, the sequences that may run at once", spec.n, sequences);
   }
+  if (spec.prompt_logprobs < -1 || spec.prompt_logprobs > engine::kMaxTopLogprobs) {
+    return InvalidArgument("prompt_logprobs is %d, must be in 0..%d, or -1 for none", spec.prompt_logprobs,
+                           engine::kMaxTopLogprobs);
+  }
   QIAO_RETURN_IF_ERROR(CheckStops(spec));
   auto request = std::make_unique<engine::Request>();
   request->sampling = ToInternal(spec.sampling);
@@ -149,12 +179,6 @@ absl::StatusOr<std::unique_ptr<engine::Request>> Engine::Impl::MakeRequest(
   request->spec = spec;
   QIAO_ASSIGN_OR_RETURN(request->spec.ids, PromptIds(spec));
   QIAO_RETURN_IF_ERROR(runner->CheckIds(request->spec.ids));
-  const auto tokens = static_cast<int64_t>(request->spec.ids.size());
-  const int64_t room = runner->pages()->size() * runner->page_tokens();
-  if (tokens >= room) {
-    return InvalidArgument(
-        "the prompt is %d tokens, and with one to generate that is more than the cache's %d", tokens, room);
-  }
   if (!spec.ignore_end) request->ends = folder->EndOfText();
   request->dropped = std::make_shared<std::atomic<bool>>(false);
   return request;

@@ -19,6 +19,20 @@ absl::Status Request::Progress(int64_t tokens) {
   return NoThrow([&] { spec.prefill_progress(tokens, result.prompt_tokens); });
 }
 
+absl::Status Request::Score(absl::Span<const float> logits, SamplerScratch& scratch) {
+  return NoThrow([&]() -> absl::Status {
+    const auto next = static_cast<size_t>(scored) + 1;
+    if (next < spec.ids.size()) {
+      QIAO_ASSIGN_OR_RETURN(const Sampled sampled,
+                            Sampler::Score(logits, spec.ids[next], spec.prompt_logprobs, scratch));
+      result.prompt_logprobs.push_back(sampled.logprob);
+      result.prompt_top_logprobs.emplace_back(sampled.top().begin(), sampled.top().end());
+    }
+    ++scored;
+    return absl::OkStatus();
+  });
+}
+
 void Request::Done() {
   // There is nobody left to tell of an exception.
   static_cast<void>(NoThrow([&] {
@@ -42,7 +56,7 @@ Stream::Stream(Request& request, int32_t choice, const text::Tokenizer* tokenize
     constraint_.emplace(request.constraint, request.trie);
     mask_.resize(request.trie->mask_words());
   }
-  if (tokenizer != nullptr) detokenizer_.emplace(tokenizer, /*skip_special=*/true);
+  if (tokenizer != nullptr) detokenizer_.emplace(tokenizer, /*skip_special=*/!request.spec.special_text);
 }
 
 absl::Status Stream::Emit(int32_t id, const std::string& text, const Sampled& sampled) {
@@ -77,8 +91,10 @@ absl::Status Stream::TakeOrThrow(absl::Span<const float> logits, int32_t argmax,
   const auto is = [&](const std::vector<int32_t>& ids) {
     return std::find(ids.begin(), ids.end(), sampled.id) != ids.end();
   };
-  if (is(request_.ends)) return End(Finish::kEndOfText);
-  if (is(request_.spec.stop_tokens)) return End(Finish::kStop);
+  if (is(request_.ends) || is(request_.spec.stop_tokens)) {
+    result().stop_token = sampled.id;
+    return End(is(request_.ends) ? Finish::kEndOfText : Finish::kStop);
+  }
   if (constraint_ && !constraint_->Accept(sampled.id))
     return Internal("token %d was allowed by the constraint's mask and then refused", sampled.id);
   sampler_.Accept(sampled.id);
@@ -104,14 +120,22 @@ absl::Status Stream::End(Finish finish) {
   return NoThrow([&] { return EndOrThrow(finish); });
 }
 
+void Stream::StopAtText() {
+  Choice& out = result();
+  out.finish = Finish::kStop;
+  out.stop = request_.spec.stop[static_cast<size_t>(stops_.matched())];
+  out.stop_token = -1;
+}
+
 // What was held back comes now: an unfinished character, the beginning of a stop string that did not come.
 absl::Status Stream::EndOrThrow(Finish finish) {
   Choice& out = result();
   out.finish = finish;
+  if (stops_.stopped()) StopAtText();
   if (!detokenizer_ || stops_.stopped()) return absl::OkStatus();
   std::string rest = stops_.Push(detokenizer_->Finish());
   if (!stops_.stopped()) rest += stops_.Finish();
-  if (stops_.stopped()) out.finish = Finish::kStop;
+  if (stops_.stopped()) StopAtText();
   out.text += rest;
   if (rest.empty() || request_.cancelled()) return absl::OkStatus();
   return Emit(-1, rest, {});

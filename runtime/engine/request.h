@@ -34,9 +34,15 @@ struct Request {
   std::shared_ptr<std::atomic<bool>> dropped;  // the caller wants no more of it
 
   Clock::time_point submitted{}, started{}, first_token{};
+  // Rows of the prompt, from its beginning, whose logits have been looked at; of spec.prompt_logprobs.
+  int64_t scored = 0;
   GenerateResult result;
   uint64_t arrival = 0;  // earlier is smaller
 
+  // Whether rows of the prompt are still to be looked at.
+  bool scores() const { return spec.prompt_logprobs >= 0 && scored < static_cast<int64_t>(spec.ids.size()); }
+  // Takes the logits [V] of the prompt's row `scored`, which tell of the token after it.
+  absl::Status Score(absl::Span<const float> logits, SamplerScratch& scratch);
   bool cancelled() const { return spec.cancel.cancelled() || dropped->load(std::memory_order_relaxed); }
   // What spec.on_operation listens with, or null.
   OperationObserver* observer(bool prefill);
@@ -76,6 +82,7 @@ class Stream {
  private:
   absl::Status TakeOrThrow(absl::Span<const float> logits, int32_t argmax, SamplerScratch& scratch);
   absl::Status EndOrThrow(Finish finish);
+  void StopAtText();
   void FillMask();
   absl::Status Emit(int32_t id, const std::string& text, const Sampled& sampled);
 

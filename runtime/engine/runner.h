@@ -64,6 +64,7 @@ struct RunnerOptions {
   int64_t cache_tokens = 0;      // that the cache holds, of all sequences; 0: `context` for each
   int32_t chunk = 512;           // rows of a step at most
   int32_t logits_each = 1;       // rows of a sequence in a step whose logits may be wanted
+  int32_t score_rows = 0;        // and so many more of all sequences together
   // Drafts at most that the model's MTP layer makes for a sequence after a step; 0: the layer is not loaded.
   // logits_each becomes 1 + draft_tokens at least, so that a step can check them. FAILED_PRECONDITION for a
   // model without such a layer.
@@ -208,6 +209,11 @@ class Runner {
   const std::string& load_reason() const { return load_reason_; }
   // Bytes that one token takes in the caches of all layers.
   uint64_t cache_bytes_per_token() const { return cache_bytes_per_token_; }
+  // And what full keys and values of all heads, in bf16, would take in the same layers.
+  uint64_t expanded_cache_bytes_per_token() const {
+    return programs_->cache().layers.size() * static_cast<uint64_t>(model_.info().mha_cache_width) *
+           SizeOf(DType::kBF16);
+  }
 
  private:
   friend class Sequence;

@@ -93,6 +93,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
         "(num_nextn_predict_layers in its config.json); run it without",
         o.draft_tokens);
   }
+  if (o.score_rows < 0 || o.score_rows > 65536)
+    return InvalidArgument("score_rows is %d, must be 0..65536", o.score_rows);
   o.logits_each = std::max(o.logits_each, 1 + o.draft_tokens);
   if (o.chunk < 1 || o.chunk > 65536) return InvalidArgument("chunk is %d, must be 1..65536", o.chunk);
   if (o.page_tokens < 0 || o.page_tokens > 4096)
@@ -130,9 +132,9 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Plan(const models::Model& model,
     program::Bucket bucket;
     bucket.rows = static_cast<int32_t>(rows);
     bucket.seqs = static_cast<int32_t>(std::min<int64_t>(rows, o.sequences));
-    bucket.logit_rows =
-        o.all_logits ? bucket.rows
-                     : static_cast<int32_t>(std::min<int64_t>(rows, int64_t{bucket.seqs} * o.logits_each));
+    bucket.logit_rows = o.all_logits ? bucket.rows
+                                     : static_cast<int32_t>(std::min<int64_t>(
+                                           rows, int64_t{bucket.seqs} * o.logits_each + o.score_rows));
     bucket.table_width = static_cast<int32_t>(pages_each);
     programs.buckets.push_back(bucket);
     if (rows == chunk) break;

@@ -11,6 +11,8 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kBan = -100;
+constexpr char kNoLogits[] =
+    "all logits are NaN or -inf; the weights or a kernel are broken (try --numerics f32)";
 
 // In [0, 1).
 double Uniform(uint64_t seed, uint64_t position) {
@@ -144,7 +146,8 @@ absl::StatusOr<Sampled> Sampler::Sample(const SampleInput& input, SamplerScratch
   }
   if (options_->top_logprobs >= 0) {
     const bool same = !changed && options_->temperature == 1;
-    SetLogprobs(input.logits, changed ? FindPeak(input.logits) : peak, same ? row_sum : 0, scratch, &sampled);
+    SetLogprobs(input.logits, changed ? FindPeak(input.logits) : peak, same ? row_sum : 0,
+                options_->top_logprobs, scratch, &sampled);
   }
   return sampled;
 }
@@ -228,8 +231,8 @@ int32_t Sampler::Draw(absl::Span<const float> row, LogitPeak peak, SamplerScratc
 }
 
 // `sum`: of the weights at temperature 1 where it is known, else 0.
-void Sampler::SetLogprobs(absl::Span<const float> logits, LogitPeak peak, double sum, SamplerScratch& scratch,
-                          Sampled* sampled) const {
+void Sampler::SetLogprobs(absl::Span<const float> logits, LogitPeak peak, double sum, int32_t top,
+                          SamplerScratch& scratch, Sampled* sampled) {
   double log_sum;  // such that a logit's logprob is logit - log_sum
   if (peak.logit == kInfinity) {
     log_sum = std::log(static_cast<double>(std::count(logits.begin(), logits.end(), kInfinity)));
@@ -239,14 +242,23 @@ void Sampler::SetLogprobs(absl::Span<const float> logits, LogitPeak peak, double
   }
   const auto logprob = [&](float logit) {
     if (peak.logit == kInfinity) return logit == kInfinity ? static_cast<float>(-log_sum) : -kInfinity;
-    return static_cast<float>(static_cast<double>(logit) - log_sum);
+    return std::isnan(logit) ? -kInfinity : static_cast<float>(static_cast<double>(logit) - log_sum);
   };
   sampled->logprob = logprob(logits[static_cast<size_t>(sampled->id)]);
-  if (options_->top_logprobs == 0) return;
-  for (LogitKey key :
-       SelectTop(logits, static_cast<size_t>(options_->top_logprobs), scratch.keys_, scratch.weights_)) {
+  if (top == 0) return;
+  for (LogitKey key : SelectTop(logits, static_cast<size_t>(top), scratch.keys_, scratch.weights_)) {
     sampled->top_storage[static_cast<size_t>(sampled->top_count++)] = {KeyId(key), logprob(KeyLogit(key))};
   }
+}
+
+absl::StatusOr<Sampled> Sampler::Score(absl::Span<const float> logits, int32_t id, int32_t top,
+                                       SamplerScratch& scratch) {
+  const LogitPeak peak = FindPeak(logits);
+  if (peak.id < 0) return Internal(kNoLogits);
+  Sampled sampled;
+  sampled.id = id;
+  SetLogprobs(logits, peak, 0, top, scratch, &sampled);
+  return sampled;
 }
 
 absl::Status Sampler::NothingLeft(const SampleInput& input) const {
@@ -271,7 +283,7 @@ absl::Status Sampler::NothingLeft(const SampleInput& input) const {
         "--numerics f32)",
         left);
   }
-  return Internal("all logits are NaN or -inf; the weights or a kernel are broken (try --numerics f32)");
+  return Internal(kNoLogits);
 }
 
 }  // namespace qiao::engine

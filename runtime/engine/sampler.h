@@ -118,12 +118,17 @@ class Sampler {
   // where the mask, or the mask and the bans, leave no token; INVALID_ARGUMENT for a mask of another length.
   absl::StatusOr<Sampled> Sample(const SampleInput& input, SamplerScratch& scratch) const;
 
+  // What Sample tells of the token it chose, of a token that is given: `id` under the distribution of `logits`
+  // [vocab], -inf where its logit is -inf or NaN, and the `top` likeliest. INTERNAL where all logits are NaN or -inf.
+  static absl::StatusOr<Sampled> Score(absl::Span<const float> logits, int32_t id, int32_t top,
+                                       SamplerScratch& scratch);
+
   const SamplingOptions& options() const { return *options_; }
 
  private:
   int32_t Draw(absl::Span<const float> row, LogitPeak peak, SamplerScratch& scratch, double* row_sum) const;
-  void SetLogprobs(absl::Span<const float> logits, LogitPeak peak, double sum, SamplerScratch& scratch,
-                   Sampled* sampled) const;
+  static void SetLogprobs(absl::Span<const float> logits, LogitPeak peak, double sum, int32_t top,
+                          SamplerScratch& scratch, Sampled* sampled);
   absl::Status NothingLeft(const SampleInput& input) const;
 
   std::shared_ptr<const SamplingOptions> options_;

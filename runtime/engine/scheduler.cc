@@ -10,7 +10,11 @@
 namespace qiao::engine {
 
 Scheduler::Scheduler(Runner& runner, const text::Tokenizer* tokenizer, SchedulerOptions options)
-    : runner_(runner), tokenizer_(tokenizer), options_(options) {
+    : runner_(runner),
+      tokenizer_(tokenizer),
+      options_(options),
+      gain_(options.draft_tokens),
+      right_(static_cast<size_t>(std::max(options.draft_tokens, 1)) + 1) {
   if (options_.prefix_cache)
     prefixes_ = std::make_unique<PrefixTree>(*runner_.pages(), runner_.page_tokens());
   // A step allocates nothing for itself.
@@ -45,21 +49,35 @@ void Scheduler::InsertInOrder(std::vector<ActivePtr>& into, ActivePtr active) {
   into.insert(at, std::move(active));
 }
 
+bool Scheduler::NeedsTheModel(const Request& request) {
+  return request.spec.max_tokens > 0 || request.spec.prompt_logprobs >= 0;
+}
+
 // Room for the request, wherever it will stand, is made here; later nothing that could fail is in the way.
 void Scheduler::Add(std::unique_ptr<Request> request) {
   const absl::Status status = NoThrow([&] {
     request->arrival = arrivals_++;
-    request->result.prompt_tokens = static_cast<int64_t>(request->spec.ids.size());
+    const GenerateRequest& spec = request->spec;
+    request->result.prompt_tokens = static_cast<int64_t>(spec.ids.size());
+    if (spec.prompt_logprobs >= 0) {
+      request->result.prompt_ids = spec.ids;
+      request->result.prompt_logprobs.reserve(spec.ids.size());
+      request->result.prompt_logprobs.push_back(0);
+      request->result.prompt_top_logprobs.resize(1);
+    }
     request->open = request->spec.n;
     request->result.more.resize(static_cast<size_t>(request->spec.n - 1));
-    for (Choice& choice : request->result.more) choice.finish = qiao::Finish::kCancelled;  // unless it begins
+    if (spec.max_tokens > 0) {
+      for (Choice& choice : request->result.more)
+        choice.finish = qiao::Finish::kCancelled;  // unless it begins
+    }
     requests_.reserve(requests_.size() + 1);
     over_.reserve(over_.size() + requests_.size() + 1);
     choices_ += static_cast<size_t>(request->spec.n);
     waiting_.reserve(choices_);
     auto active = std::make_unique<Active>();
     active->stream = std::make_unique<Stream>(*request, 0, tokenizer_);
-    if (request->spec.max_tokens > 0) InsertInOrder(waiting_, std::move(active));
+    if (NeedsTheModel(*request)) InsertInOrder(waiting_, std::move(active));
   });
   if (!status.ok()) {
     request->failure = status;
@@ -68,7 +86,7 @@ void Scheduler::Add(std::unique_ptr<Request> request) {
     return;
   }
   requests_.push_back(std::move(request));
-  if (requests_.back()->spec.max_tokens == 0) Finish(*requests_.back());  // the choices are as they are
+  if (!NeedsTheModel(*requests_.back())) Finish(*requests_.back());  // the choices are as they are
 }
 
 bool Scheduler::Step() {
@@ -97,9 +115,10 @@ void Scheduler::Plan() {
     active->planned = active->ready() && active->decodes() ? 1 : 0;
     rows += active->planned;
   }
-  drafting_ = options_.drafter != Drafter::kNone && rows > 0 && gain_.Try(rows);
+  made_ = std::exchange(guesses_, 0);
+  if (options_.drafter != Drafter::kNone)
+    guesses_ = gain_.Guesses(rows > 0 ? rows : static_cast<int64_t>(running_.size()));
   for (const ActivePtr& active : running_) {
-    if (!drafting_) active->drafts.clear();
     if (active->planned == 0) continue;
     const int64_t drafts = std::min(Drafts(*active), runner_.max_rows() - rows);
     active->planned += drafts;
@@ -124,44 +143,53 @@ void Scheduler::PlanPrompts(int64_t rows) {
     if (active->ready() && active->planned == 0) prompts_.push_back(active.get());
   }
   if (prompts_.empty() || budget <= 0) return;
-  // The first has half at least, and what its equals cannot use.
-  Active& first = *prompts_.front();
-  int64_t equals = 0;
-  for (size_t i = 1; i < prompts_.size() && !Above(*prompts_[0], *prompts_[i]); ++i)
+  // The first has half at least, and what its equals cannot use: of the step's rows, and of those that have
+  // logits to look at.
+  int64_t scores = std::max(1, runner_.options().score_rows), equals = 0, equal_scores = 0;
+  for (size_t i = 1; i < prompts_.size() && !Above(*prompts_[0], *prompts_[i]); ++i) {
     equals += prompts_[i]->remaining();
-  first.planned = std::min(first.remaining(), std::max(CeilDiv(budget, 2), budget - equals));
-  budget -= first.planned;
+    equal_scores += prompts_[i]->remaining() - prompts_[i]->unscored();
+  }
+  PlanPrompt(*prompts_.front(), std::max(CeilDiv(budget, 2), budget - equals),
+             std::max(CeilDiv(scores, 2), scores - equal_scores), budget, scores);
   std::sort(prompts_.begin() + 1, prompts_.end(), [](const Active* a, const Active* b) {
     if (Above(*a, *b) || Above(*b, *a)) return Above(*a, *b);
     if (a->remaining() != b->remaining()) return a->remaining() < b->remaining();
     return Before(*a, *b);
   });
   for (size_t i = 1; i < prompts_.size() && budget > 0; ++i) {
-    prompts_[i]->planned = std::min(prompts_[i]->remaining(), budget);
-    budget -= prompts_[i]->planned;
+    PlanPrompt(*prompts_[i], budget, scores, budget, scores);
   }
+}
+
+// Of the prompt at most `rows`, and of those at most `scores` whose logits are to be looked at.
+void Scheduler::PlanPrompt(Active& active, int64_t rows, int64_t scores, int64_t& rows_left,
+                           int64_t& scores_left) {
+  active.planned = std::min({active.remaining(), rows, active.unscored() + (active.scores() ? scores : 0)});
+  rows_left -= active.planned;
+  scores_left -= std::max<int64_t>(0, active.planned - active.unscored());
 }
 
 void Scheduler::Run() {
   if (planned_.empty()) return;
   const Clock::time_point start = Clock::now();
-  const int64_t before = stats_.generated_tokens;
+  std::fill(right_.begin(), right_.end(), 0);
   const absl::Status status = Execute(planned_);
-  if (status.ok()) return Measure(stats_.generated_tokens - before, Since(start));
+  if (status.ok()) return Measure(Since(start));
   // Whoever is to blame fails again; for the others nothing has changed yet.
   for (Active* active : planned_) active->failure = Execute({&active, 1});
 }
 
-// Steps that answer only, and either check drafts and make new ones, or neither.
-void Scheduler::Measure(int64_t tokens, double seconds) {
-  if (options_.drafter == Drafter::kNone) return;
+// Steps that answer only, and make as many guesses as they check.
+void Scheduler::Measure(double seconds) {
+  if (options_.drafter == Drafter::kNone || made_ != guesses_) return;
   const bool answers =
       std::all_of(planned_.begin(), planned_.end(), [](const Active* a) { return a->answers; });
   const bool checked =
       std::any_of(planned_.begin(), planned_.end(), [](const Active* a) { return a->planned > 1; });
-  if (!answers || checked != drafting_) return;
+  if (!answers || checked != (guesses_ > 0)) return;
   const auto sequences = static_cast<int64_t>(planned_.size());
-  gain_.Record(sequences, drafting_, tokens, seconds);
+  gain_.Record({sequences, guesses_, right_, seconds});
   const double gain = gain_.Gain(sequences);
   if (gain == 0 || told_ == (gain >= 1)) return;
   told_ = gain >= 1;
@@ -186,7 +214,9 @@ absl::Status Scheduler::Execute(absl::Span<Active* const> actives) {
       work_.push_back({&active->sequence, active->tokens, static_cast<int32_t>(active->planned)});
     } else {
       const absl::Span<const int32_t> tokens = all.subspan(from, static_cast<size_t>(active->planned));
-      work_.push_back({&active->sequence, tokens, from + tokens.size() == all.size() ? 1 : 0});
+      const int64_t last = from + tokens.size() == all.size() ? 1 : 0;
+      const int64_t scores = std::max<int64_t>(0, active->planned - active->unscored());
+      work_.push_back({&active->sequence, tokens, static_cast<int32_t>(std::max(last, scores))});
     }
     rows += active->planned;
     if (observer == nullptr) observer = active->request().observer(active->stream->generated() == 0);
@@ -196,6 +226,7 @@ absl::Status Scheduler::Execute(absl::Span<Active* const> actives) {
   if (status.ok()) {
     ++stats_.steps;
     stats_.rows += rows;
+    stats_.step_sequences += static_cast<int64_t>(actives.size());
     Harvest(actives);
   }
   stats_.step_seconds += Since(start);
@@ -212,7 +243,10 @@ void Scheduler::Harvest(absl::Span<Active* const> actives) {
     } else {
       stats_.prompt_tokens += active.planned;
       active.failure = active.request().Progress(active.sequence.length());
-      if (active.failure.ok() && work_[i].logits > 0) active.failure = TakeFirst(active, row);
+      const int64_t logits = work_[i].logits;
+      if (active.failure.ok() && active.scores()) active.failure = ScoreRows(active, row, logits);
+      if (active.failure.ok() && active.remaining() == 0)
+        active.failure = TakeFirst(active, row + logits - 1);
     }
     row += work_[i].logits;
   }
@@ -236,6 +270,7 @@ void Scheduler::TakeRows(Active& active, int64_t row) {
     right = active.failure.ok() && !active.stream->finished() && taken <= drafts &&
             active.stream->tokens().back() == active.tokens[static_cast<size_t>(taken)];
   }
+  if (taken > 0) ++right_[static_cast<size_t>(taken - 1)];
   if (drafts == 0) return;
   active.sequence.Truncate(before + taken);
   GenerateResult& result = active.request().result;
@@ -245,16 +280,28 @@ void Scheduler::TakeRows(Active& active, int64_t row) {
   result.accepted += taken - 1;
 }
 
+absl::Status Scheduler::ScoreRows(Active& active, int64_t row, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i)
+    QIAO_RETURN_IF_ERROR(active.request().Score(runner_.Logits(row + i), scratch_));
+  return absl::OkStatus();
+}
+
 // The first token of every choice comes from the same row.
 absl::Status Scheduler::TakeFirst(Active& first, int64_t row) {
   first.request().first_token = Clock::now();
-  QIAO_RETURN_IF_ERROR(Take(first, row, first.sequence.length()));
+  QIAO_RETURN_IF_ERROR(TakeAs(first, first, row));
   if (first.request().spec.n == 1) return absl::OkStatus();
   for (const ActivePtr& active : running_) {
     if (!active->forks || &active->request() != &first.request()) continue;
-    QIAO_RETURN_IF_ERROR(Take(*active, row, first.sequence.length()));
+    QIAO_RETURN_IF_ERROR(TakeAs(*active, first, row));
   }
   return absl::OkStatus();
+}
+
+// Where no token is wanted, reading the prompt was all.
+absl::Status Scheduler::TakeAs(Active& active, Active& first, int64_t row) {
+  if (active.request().spec.max_tokens == 0) return active.stream->End(qiao::Finish::kLength);
+  return Take(active, row, first.sequence.length());
 }
 
 // `length`: tokens in the cache, that of the row included.
@@ -267,7 +314,7 @@ absl::Status Scheduler::Take(Active& active, int64_t row, int64_t length) {
 }
 
 void Scheduler::ForkChoices(Active& first) {
-  if (first.stream->generated() == 0 || !first.failure.ok()) return;
+  if (first.stream->generated() == 0 || !first.failure.ok()) return;  // also where none is wanted
   for (const ActivePtr& active : running_) {
     if (!active->forks || &active->request() != &first.request()) continue;
     absl::StatusOr<Sequence> forked = NoThrow([&] { return runner_.Fork(first.sequence); });
@@ -358,7 +405,7 @@ const EngineStats& Scheduler::stats() {
   stats_.waiting = static_cast<int32_t>(waiting_.size());
   stats_.pages = pool.size();
   stats_.pages_free = pool.free();
-  stats_.drafting = drafting_;
+  stats_.drafting = guesses_ > 0;
   stats_.pages_cached = prefixes_ == nullptr ? 0 : prefixes_->pages();
   return stats_;
 }

@@ -11,12 +11,13 @@
 //   later, from what is still cached of it. Its tokens do not change by that: a row's bits depend on nothing
 //   else in the step, and the samplers survive.
 // - Where there is a drafter, a sequence's next tokens are guessed and the guesses checked in one step, as long
-//   as that brings more tokens a second than it costs (DraftGain). A guess counts where the sampler chooses the
+//   as that brings more tokens a second than it costs, and as many as bring the most (DraftGain). A guess counts where the sampler chooses the
 //   same token, so that the text is the one without guesses, bit for bit.
 // - A step that fails is repeated for each sequence alone; those that fail then are the only ones to end with
 //   the error. So it is with what the host's memory is too small for.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -84,12 +85,19 @@ class Scheduler {
     Request& request() const { return stream->request(); }
     int64_t remaining() const { return static_cast<int64_t>(stream->tokens().size()) - sequence.length(); }
     bool ready() const { return !forks && failure.ok(); }
+    // The prompt's log-probabilities are the first choice's business.
+    bool scores() const { return stream->choice() == 0 && request().scores(); }
+    // Tokens that it may read before the first whose logits are to be looked at.
+    int64_t unscored() const {
+      return scores() ? std::max<int64_t>(0, request().scored - sequence.length()) : remaining();
+    }
     bool decodes() const { return stream->generated() > 0 && remaining() == 1; }
   };
   using ActivePtr = std::unique_ptr<Active>;
 
   int64_t Drafts(const Active& active) const;
   static bool Above(const Active& a, const Active& b);  // by priority
+  static bool NeedsTheModel(const Request& request);
   static bool Before(const Active& a, const Active& b);
   static void InsertInOrder(std::vector<ActivePtr>& into, ActivePtr active);
   void EndCancelled();
@@ -98,18 +106,21 @@ class Scheduler {
   bool WillBeKnown(const Active& active, int64_t known) const;
   void Plan();
   void PlanPrompts(int64_t rows);
+  void PlanPrompt(Active& active, int64_t rows, int64_t scores, int64_t& rows_left, int64_t& scores_left);
   bool FindPages(size_t index, int64_t pages);
   void Preempt(size_t index);
   void Run();
   absl::Status Execute(absl::Span<Active* const> actives);
   void Harvest(absl::Span<Active* const> actives);
   void TakeRows(Active& active, int64_t row);
+  absl::Status ScoreRows(Active& active, int64_t row, int64_t rows);
   absl::Status TakeFirst(Active& first, int64_t row);
+  absl::Status TakeAs(Active& active, Active& first, int64_t row);
   absl::Status Take(Active& active, int64_t row, int64_t length);
   void Draft(absl::Span<Active* const> actives);
   absl::Status DraftByMtp(absl::Span<Active* const> actives);
   void ForkChoices(Active& first);
-  void Measure(int64_t tokens, double seconds);
+  void Measure(double seconds);
   void Remember(const Active& active, bool whole);
   void Retire(std::vector<ActivePtr>& actives);
   void Finish(Request& request);
@@ -128,9 +139,11 @@ class Scheduler {
   std::vector<Active*> planned_, prompts_;
   std::vector<Work> work_;
   std::vector<DraftWork> draft_work_;
-  bool drafting_ = false;  // this step checks drafts and makes new ones
+  int32_t guesses_ = 0;  // for each sequence, that this step makes
+  int32_t made_ = 0;     // that the last step made, and this one checks
   DraftGain gain_;
-  std::optional<bool> told_;  // whether it pays
+  std::vector<int64_t> right_;  // of this step's sequences by how many of their first guesses were right
+  std::optional<bool> told_;    // whether it pays
   SamplerScratch scratch_;
 };
 

@@ -48,7 +48,7 @@ std::tm LocalTimeNow() {
 }
 
 struct ChatTemplate::Tree {
-  std::string name;
+  std::string name, source;
   jinja::Body body;
 };
 
@@ -68,9 +68,12 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Parse(std::string_view source, std::s
   if (!body.ok()) return Annotate(body.status(), name);
   auto tree = std::make_unique<Tree>();
   tree->name = std::string(name);
+  tree->source = std::string(source);
   tree->body = *std::move(body);
   return ChatTemplate(std::move(tree));
 }
+
+std::string_view ChatTemplate::source() const { return tree_->source; }
 
 absl::StatusOr<std::string> ChatTemplate::Render(const OrderedJson& context, const ChatTemplateLimits& limits,
                                                  const ChatClock& clock) const {
@@ -142,12 +145,23 @@ absl::StatusOr<ChatTemplates> ChatTemplates::Load(const FileSet& files, const Ch
   return out;
 }
 
-absl::StatusOr<std::string> ChatTemplates::Render(const ChatRequest& request, const ChatClock& clock) const {
+// Null where there is a template for tools only.
+const ChatTemplate* ChatTemplates::Choose(bool tools) const {
   const ChatTemplate* chosen = nullptr;
   for (const auto& [name, candidate] : templates_) {
     if (name == "default" && chosen == nullptr) chosen = &candidate;
-    if (name == "tool_use" && !request.tools.is_null()) chosen = &candidate;
+    if (name == "tool_use" && tools) chosen = &candidate;
   }
+  return chosen;
+}
+
+std::string_view ChatTemplates::Source(bool tools) const {
+  const ChatTemplate* chosen = Choose(tools);
+  return chosen == nullptr ? std::string_view() : chosen->source();
+}
+
+absl::StatusOr<std::string> ChatTemplates::Render(const ChatRequest& request, const ChatClock& clock) const {
+  const ChatTemplate* chosen = Choose(!request.tools.is_null());
   if (chosen == nullptr)
     return FailedPrecondition("the model has a template for tools only, and no tools were given");
   if (!request.kwargs.is_object()) return InvalidArgument("kwargs of a chat request must be an object");

@@ -60,6 +60,9 @@ class ChatTemplate {
   absl::StatusOr<std::string> Render(const OrderedJson& context, const ChatTemplateLimits& limits = {},
                                      const ChatClock& clock = LocalTimeNow) const;
 
+  // What was parsed.
+  std::string_view source() const;
+
  private:
   struct Tree;
   explicit ChatTemplate(std::unique_ptr<const Tree> tree);
@@ -87,8 +90,12 @@ class ChatTemplates {
   // With several templates "tool_use" is taken when tools are given, else "default".
   absl::StatusOr<std::string> Render(const ChatRequest& request, const ChatClock& clock = LocalTimeNow) const;
 
+  // The text of the template that is taken with tools, or without; empty where there is none for that.
+  std::string_view Source(bool tools) const;
+
  private:
   ChatTemplates() = default;
+  const ChatTemplate* Choose(bool tools) const;
   ChatTemplateLimits limits_;
   std::vector<std::pair<std::string, ChatTemplate>> templates_;
   OrderedJson special_tokens_ = OrderedJson::object();  // bos_token ... as transformers' special_tokens_map

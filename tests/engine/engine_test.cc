@@ -142,6 +142,17 @@ TEST(Engine, APromptThatDoesNotFitIsAnErrorWithNumbers) {
   auto result = engine->Generate(request, nullptr);
   EXPECT_EQ(result.status().code(), Code::kInvalidArgument);
   EXPECT_THAT(result.status().message(), testing::AllOf(HasSubstr("16 tokens"), HasSubstr("context of 16")));
+  // Megabytes are not even cut into tokens, a text of the longest tokens is.
+  request.ids.clear();
+  request.prompt.assign(10'000'000, 'a');
+  result = engine->Generate(request, nullptr);
+  EXPECT_EQ(result.status().code(), Code::kInvalidArgument);
+  EXPECT_THAT(result.status().message(), testing::AllOf(HasSubstr("10000000 bytes"), HasSubstr("16 tokens")));
+  request.prompt.clear();
+  for (int i = 0; i < 14; ++i) request.prompt += "<｜begin▁of▁sentence｜>";
+  request.rendered = true;
+  request.max_tokens = 1;
+  EXPECT_TRUE(engine->Generate(request, nullptr).ok());
   request.ids.assign(15, 5);
   request.ignore_end = true;
   request.max_tokens = 50;
@@ -260,7 +271,27 @@ TEST(Engine, SaysWhatItIs) {
   };
   auto engine = Loaded(options);
   EXPECT_EQ(engine->model().family, "deepseek_v3");
-  EXPECT_EQ(engine->model().parameters, 9'179'648u);
+  const ModelDescription model = engine->model();
+  EXPECT_EQ(model.parameters, 9'179'648u);
+  EXPECT_EQ(model.experts, 16);
+  EXPECT_EQ(model.experts_per_token, 4);
+  EXPECT_EQ(model.shared_experts, 1);
+  EXPECT_TRUE(model.mtp);
+  EXPECT_EQ(model.cache_bytes_per_token, 96u * 4 * 2);
+  // Keys of 32 + 32 and values of 64 for each of four heads, four layers, bf16.
+  EXPECT_EQ(model.cache_bytes_per_token_expanded, (64u + 64) * 4 * 4 * 2);
+  // The files hold nothing else; FP8 with its scales is a little more than half of bf16.
+  EXPECT_EQ(model.weight_bytes_bf16, 2 * model.parameters);
+  EXPECT_GT(model.weight_bytes, model.parameters);
+  EXPECT_LT(model.weight_bytes, model.weight_bytes_bf16);
+  // A token reads one row of the embedding, and is multiplied by what it reads but that and the norms.
+  const uint64_t embedding = 4096 * 256;
+  EXPECT_EQ(model.active_weight_bytes_bf16, 2 * (model.active_parameters - embedding + 256));
+  EXPECT_LT(model.active_weight_bytes, model.active_weight_bytes_bf16);
+  EXPECT_LT(model.flops_per_token, 2 * (model.active_parameters - embedding));
+  EXPECT_GT(model.flops_per_token, 2 * (model.active_parameters - embedding) * 99 / 100);
+  // In each of three layers, 12 of 16 experts do not run: three matrices of 64 by 256.
+  EXPECT_EQ(model.flops_per_token_dense - model.flops_per_token, 2u * 3 * 12 * 3 * 64 * 256);
   EXPECT_EQ(engine->memory().cache_bytes_per_token, 96u * 4 * 2)
       << "latent 64 and rope 32, four layers, bf16";
   EXPECT_TRUE(engine->device().row_invariant);

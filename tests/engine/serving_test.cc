@@ -335,6 +335,44 @@ TEST_F(Serving, ADestroyedEngineEndsItsRequests) {
   EXPECT_EQ(cancelled, 20);
 }
 
+// ThreadSanitizer tells.
+TEST_F(Serving, WhoeverLooksMeanwhileDisturbsNobody) {
+  EngineOptions options = Demo();
+  options.sequences = 7;
+  options.draft = "auto";
+  auto engine = Loaded(options);
+  std::atomic<bool> over = false;
+  std::vector<std::thread> watchers;
+  for (int i = 0; i < 2; ++i) {
+    watchers.emplace_back([&] {
+      EngineStats last;
+      while (!over) {
+        const EngineStats stats = engine->stats();
+        EXPECT_GE(stats.generated_tokens, last.generated_tokens);
+        EXPECT_GE(stats.steps, last.steps);
+        EXPECT_GE(stats.step_sequences, last.step_sequences);
+        EXPECT_GE(stats.rows, stats.step_sequences);
+        EXPECT_GE(stats.step_sequences, stats.steps);
+        EXPECT_LE(stats.running, 7);
+        EXPECT_LE(stats.pages_free + stats.pages_cached, 2 * stats.pages);
+        EXPECT_EQ(engine->device().fallback_launches, 0u);
+        EXPECT_GT(engine->memory().cache, 0u);
+        EXPECT_EQ(engine->model().experts, 16);
+        EXPECT_FALSE(engine->ChatTemplateSource(true).empty());
+        EXPECT_EQ(engine->context(), 512);
+        last = stats;
+        std::this_thread::yield();
+      }
+    });
+  }
+  ExpectSame(All(*engine, Mixed(24)), *alone_);
+  over = true;
+  for (std::thread& watcher : watchers) watcher.join();
+  const EngineStats stats = engine->stats();
+  EXPECT_EQ(stats.finished, 24);
+  EXPECT_GT(stats.step_sequences, stats.steps) << "some had company";
+}
+
 TEST_F(Serving, MoreThanMayWaitIsRefused) {
   EngineOptions options = Demo();
   options.sequences = 1;

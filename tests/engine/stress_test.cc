@@ -39,6 +39,9 @@ std::vector<GenerateRequest> Kinds(size_t count) {
       if (i % 2 == 0) r.sampling.frequency_penalty = 0.5;
     }
     if (i % 5 == 2) r.logprobs = 1;
+    if (i % 10 == 3) r.prompt_logprobs = static_cast<int32_t>(i % 4);
+    if (i % 20 == 13) r.max_tokens = 0;
+    r.special_text = i % 4 == 2;
     if (i % 6 == 5) r.stop = {"the ", "\n"};
     if (i % 8 == 7) r.n = 3;
     if (i % 9 == 4) {
@@ -53,7 +56,8 @@ std::vector<GenerateRequest> Kinds(size_t count) {
 }
 
 bool Same(const Choice& a, const Choice& b) {
-  return a.ids == b.ids && a.text == b.text && a.logprobs == b.logprobs && a.finish == b.finish;
+  return a.ids == b.ids && a.text == b.text && a.logprobs == b.logprobs && a.finish == b.finish &&
+         a.stop == b.stop && a.stop_token == b.stop_token;
 }
 
 int64_t ResidentBytes() {
@@ -109,7 +113,7 @@ class Storm {
     } else if (result->finish == Finish::kCancelled) {
       ++cancelled;
     } else {
-      bool same = Same(*result, wanted);
+      bool same = Same(*result, wanted) && result->prompt_logprobs == wanted.prompt_logprobs;
       for (size_t i = 0; i < wanted.more.size(); ++i) {
         same =
             same && (result->more[i].finish == Finish::kCancelled || Same(result->more[i], wanted.more[i]));

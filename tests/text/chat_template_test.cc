@@ -207,6 +207,9 @@ TEST(ChatTemplate, ChoosesToolUseTemplateAndPassesSpecialTokens) {
   EXPECT_EQ(*RenderChat(dir, request), "<b><e>FalseTrueK");
   request.tools = OrderedJson::array();
   EXPECT_EQ(*RenderChat(dir, request), "T00True");
+  const absl::StatusOr<ChatTemplates> templates = ChatTemplates::Load(dir);
+  EXPECT_EQ(templates->Source(/*tools=*/true).substr(0, 10), "T{{ tools|");
+  EXPECT_EQ(templates->Source(/*tools=*/false).substr(0, 12), "{{ bos_token");
   std::ofstream(dir + "/chat_template.jinja") << "J{{ eos_token }}\n";
   EXPECT_EQ(*RenderChat(dir, request), "J<e>");
   request.kwargs["messages"] = 1;

@@ -14,7 +14,7 @@
 namespace qiao::tools {
 namespace {
 
-std::string Binary() { return QIAO_BIN "/infer"; }
+constexpr char kInfer[] = "infer";
 
 // Reads both pipes until they close. With `signal_at_output`, sends SIGINT once at the first byte of stdout.
 void Collect(pid_t child, int out, int err, bool signal_at_output, Finished& finished) {
@@ -39,14 +39,14 @@ void Collect(pid_t child, int out, int err, bool signal_at_output, Finished& fin
   }
 }
 
-Finished Spawn(const std::vector<std::string>& args, const std::string& input,
+Finished Spawn(const std::string& program, const std::vector<std::string>& args, const std::string& input,
                const std::vector<std::string>& environment, bool interrupt) {
   const std::string stdin_path = Scratch() + ".stdin";
   WriteText(stdin_path, input);
   int out[2], err[2];
   Finished finished;
   if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(err, O_CLOEXEC) != 0) return finished;
-  std::vector<std::string> all = {Binary()};
+  std::vector<std::string> all = {std::string(QIAO_BIN "/") + program};
   all.insert(all.end(), args.begin(), args.end());
   std::vector<char*> argv;
   for (std::string& arg : all) argv.push_back(arg.data());
@@ -77,10 +77,14 @@ Finished Spawn(const std::vector<std::string>& args, const std::string& input,
 
 Finished Infer(const std::vector<std::string>& args, const std::string& input,
                const std::vector<std::string>& environment) {
-  return Spawn(args, input, environment, false);
+  return Spawn(kInfer, args, input, environment, false);
 }
 
-Finished InferInterrupted(const std::vector<std::string>& args) { return Spawn(args, "", {}, true); }
+Finished RunProgram(const std::string& name, const std::vector<std::string>& args) {
+  return Spawn(name, args, "", {}, false);
+}
+
+Finished InferInterrupted(const std::vector<std::string>& args) { return Spawn(kInfer, args, "", {}, true); }
 
 std::string Scratch() {
   const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();

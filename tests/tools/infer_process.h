@@ -16,7 +16,10 @@ struct Finished {
 Finished Infer(const std::vector<std::string>& args, const std::string& input = "",
                const std::vector<std::string>& environment = {});
 
-// The same, and SIGINT as soon as it has written something to stdout.
+// The same with another program of this build.
+Finished RunProgram(const std::string& name, const std::vector<std::string>& args);
+
+// As Infer, and SIGINT as soon as it has written something to stdout.
 Finished InferInterrupted(const std::vector<std::string>& args);
 
 // An empty folder of its own for each test.

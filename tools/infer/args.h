@@ -102,6 +102,10 @@ struct LoadArgs {
   bool prefix_cache = true;
   double slo_ttft = 0, slo_tpot = 0;  // milliseconds; 0: none
   std::string plot;
+  // Over HTTP, where there is a url.
+  std::string url, endpoint = "completions", model_name, api_key;
+  int64_t vocab = 1000;  // prompts have ids below it
+  double temperature = 0;
 };
 
 struct BenchArgs {
@@ -112,6 +116,23 @@ struct BenchArgs {
   uint64_t seed = 1;
   uint64_t stream_bytes = 0;  // that the read rate is measured over; 0: the backend's choice
   bool profile = false, json = false;
+  DeviceArgs device;
+};
+
+struct ServeArgs {
+  std::string model, name;
+  std::string host = "127.0.0.1";
+  int port = 8080;
+  std::vector<std::string> api_keys, origins;
+  std::string api_key_file;
+  bool allow_anyone = false, page = true, prefix_cache = true, json = false;
+  int drain_seconds = 30;
+  int32_t sequences = 16, queue = 512, mixed_chunk = 64;
+  int64_t cache_tokens = 0;  // 0: four contexts
+  int64_t max_connections = 4096, max_header_bytes = 16 << 10, max_body_bytes = int64_t{32} << 20;
+  int64_t max_bodies_bytes = int64_t{256} << 20;
+  int64_t max_n = 16, max_stop = 16, max_logit_bias = 1024, max_schema_bytes = 64 << 10;
+  double header_seconds = 10, body_seconds = 30, keep_alive_seconds = 75, write_seconds = 60;
   DeviceArgs device;
 };
 
@@ -145,6 +166,8 @@ absl::Status Tokenize(const TokenizeArgs& args);
 absl::Status Perplexity(const PerplexityArgs& args);
 absl::Status Bench(const BenchArgs& args);
 absl::Status BenchLoad(const BenchArgs& args);  // what Bench is with requests
+absl::Status Serve(const ServeArgs& args);
+absl::Status BenchUrl(const BenchArgs& args);   // what it is with requests to a server elsewhere
 absl::Status Synth(const SynthArgs& args);
 absl::Status Convert(const ConvertArgs& args);
 absl::Status Backends(const BackendsArgs& args);

@@ -75,6 +75,7 @@ absl::StatusOr<std::vector<BenchResult>> RunCases(Workbench& bench, const BenchP
 
 absl::Status Bench(const BenchArgs& args) {
   CatchInterrupts();
+  if (!args.load.url.empty()) return BenchUrl(args);
   if (args.load.requests > 0) return BenchLoad(args);
   QIAO_ASSIGN_OR_RETURN(const BenchLists lists, ReadLists(args));
   // Whether the cases fit is only known when the model's files are open, after the limits are measured.

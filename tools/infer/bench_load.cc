@@ -1,32 +1,19 @@
 // infer bench --requests: how a model serves many requests that come at random.
+#include "tools/infer/bench_load.h"
+
 #include <algorithm>
 
-#include "runtime/base/file_writer.h"
 #include "tools/infer/args.h"
 #include "tools/infer/bench_cases.h"
 #include "tools/infer/exit.h"
 #include "tools/infer/generate.h"
-#include "tools/infer/load/driver.h"
 #include "tools/infer/load/engine_client.h"
-#include "tools/infer/load/plot.h"
-#include "tools/infer/load/report.h"
 #include "tools/infer/memory_use.h"
 #include "tools/infer/model.h"
 #include "tools/infer/terminal.h"
 
 namespace qiao::tools {
 namespace {
-
-absl::StatusOr<WorkloadPlan> ReadPlan(const BenchArgs& args) {
-  WorkloadPlan plan;
-  plan.requests = args.load.requests;
-  plan.seed = args.seed;
-  QIAO_ASSIGN_OR_RETURN(plan.rate, ParseRate("--rate", args.load.rate));
-  QIAO_ASSIGN_OR_RETURN(plan.prompt, Lengths::Parse("--prompt-tokens", args.load.prompt_tokens));
-  QIAO_ASSIGN_OR_RETURN(plan.output, Lengths::Parse("--output-tokens", args.load.output_tokens));
-  QIAO_ASSIGN_OR_RETURN(plan.prefix, ParseSharedPrefix("--shared-prefix", args.load.shared_prefix));
-  return plan;
-}
 
 // With room for the requests that were drawn, unless the user says how much.
 EngineOptions OptionsFor(const BenchArgs& args, const Workload& workload) {
@@ -88,24 +75,10 @@ ServerFacts ServerOf(const EngineOptions& options, const Engine& engine) {
   return facts;
 }
 
-absl::Status WritePlot(const LoadReport& report, const std::string& path) {
-  const std::string svg = ToSvg(
-      PlotOf(report.run, report.deadlines,
-             absl::StrFormat("%s: %.2f requests/s, %s answer tokens/s", report.facts.model,
-                             report.measures.PerSecond(report.measures.finished),
-                             Rate(report.measures.PerSecond(report.measures.output_tokens))),
-             absl::StrFormat("%s; %d sequences at once", Describe(report.plan), report.server.sequences)));
-  QIAO_ASSIGN_OR_RETURN(FileWriter file, FileWriter::Create(path));
-  QIAO_RETURN_IF_ERROR(file.Write(svg));
-  return file.Commit();
-}
-
 }  // namespace
 
 absl::Status BenchLoad(const BenchArgs& args) {
-  LoadReport report;
-  QIAO_ASSIGN_OR_RETURN(report.plan, ReadPlan(args));
-  report.deadlines = {args.load.slo_ttft / 1e3, args.load.slo_tpot / 1e3};
+  QIAO_ASSIGN_OR_RETURN(LoadReport report, PlanLoad(args));
   QIAO_ASSIGN_OR_RETURN(const models::ModelInfo info, CheckModel(args.model, args.device));
   QIAO_ASSIGN_OR_RETURN(
       const Workload workload,
@@ -119,27 +92,13 @@ absl::Status BenchLoad(const BenchArgs& args) {
   QIAO_RETURN_IF_ERROR(WarmUp(*engine));
 
   EngineClient client(*engine);
-  {
-    ProgressBar bar(ProgressBar::kCount);
-    report.run = Drive(client, workload,
-                       [&](uint64_t done, uint64_t total) { return bar.Update("requests", done, total); });
-  }
+  report.run = DriveWatched(client, workload);
   report.measures = Measure(report.run, options.sequences, report.deadlines);
   report.facts = FactsOf(args, *engine);
   report.server = ServerOf(options, *engine);
   report.server.load_seconds = load_seconds;
   report.peak_memory = ReadMemoryUse().peak;
-  if (args.json) {
-    PrintJson(ToJson(report));
-  } else {
-    Print(report);
-  }
-  if (!args.load.plot.empty()) QIAO_RETURN_IF_ERROR(WritePlot(report, args.load.plot));
-  if (report.run.interrupted) return absl::CancelledError();
-  if (report.measures.failed > 0) {
-    return Internal("%d of %d requests failed", report.measures.failed, report.measures.asked);
-  }
-  return absl::OkStatus();
+  return Conclude(args, report);
 }
 
 }  // namespace qiao::tools

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "tools/infer/args.h"
+#include "tools/infer/cli_config.h"
 #include "tools/infer/cli_options.h"
 #include "tools/infer/exit.h"
 #include "tools/infer/log.h"
@@ -227,7 +228,8 @@ void AddBench(CLI::App& app, Command& command) {
       "  infer bench models/demo --depth 0,1024 --batch 1,4,16 --json > bench.json\n"
       "  infer bench models/demo --prefill none --depth 0 --batch 1 --threads 1 --repeat 9\n"
       "  infer bench models/demo --requests 200 --rate 40 --prompt-tokens lognormal:100:0.8:1000\n"
-      "    --output-tokens uniform:16:128 --slo-ttft 200 --slo-tpot 20 --plot load.svg\n\n"
+      "    --output-tokens uniform:16:128 --slo-ttft 200 --slo-tpot 20 --plot load.svg\n"
+      "  infer bench --url http://localhost:8080 --requests 200 --rate 40 --output-tokens 64\n\n"
       "What is measured\n"
       "  limits   The rate of reads over 4 GiB of memory (half of what is free, where that is less) and the\n"
       "           peaks of f32, bf16 and int8 arithmetic in registers, before and after everything else; "
@@ -255,7 +257,12 @@ void AddBench(CLI::App& app, Command& command) {
       "  TPOT     from the first token to the last, for each token after the first.\n"
       "  goodput  Requests a second that kept --slo-ttft and --slo-tpot.\n"
       "  decoding The rate while all sequences decode and no prompt is read: what the batch of that size\n"
-      "           does in the cases above.");
+      "           does in the cases above.\n"
+      "With --url another process serves: any server with OpenAI's /v1/completions or /v1/chat/completions,\n"
+      "over http. A token's time is when the text came that it is part of; where usage tells of more tokens\n"
+      "than pieces of text, they are spread over the pieces. 429 and 503 are counted as refused, and not "
+      "sent\n"
+      "again. What runs and waits is known where the server has GET /v1/stats.");
   AddModel(sub, a->model);
   AddLoad(sub, a->load);
   AddDrafting(sub, a->device);
@@ -281,7 +288,13 @@ void AddBench(CLI::App& app, Command& command) {
     sub->get_option(of_cases)->excludes(sub->get_option("--requests"));
   sub->add_flag("--json", a->json, "Print one JSON object");
   AddDevice(sub, a->device);
-  OnModel(sub, command, a, Bench);
+  AddUrl(sub, a->load);
+  sub->callback([&command, a] {
+    command = [a]() -> absl::Status {
+      if (a->load.url.empty()) QIAO_RETURN_IF_ERROR(NeedModel(a->model));
+      return Bench(*a);
+    };
+  });
 }
 
 void AddSynth(CLI::App& app, Command& command) {
@@ -320,6 +333,21 @@ void AddSynth(CLI::App& app, Command& command) {
   sub->add_option("--seed", a->seed, "The same seed gives the same weights")->capture_default_str();
   sub->add_flag("--sparse", a->sparse, "Holes instead of weights: the full size, and almost no disk");
   sub->callback([&command, a] { command = [a] { return Synth(*a); }; });
+}
+
+void AddServe(CLI::App& app, Command& command) {
+  auto a = std::make_shared<ServeArgs>();
+  CLI::App* sub =
+      Subcommand(app, "serve", "Put a model on the network: OpenAI's and Anthropic's APIs, and a web page",
+                 "  infer serve models/demo\n"
+                 "  infer serve models/demo --port 8000 --sequences 32 --draft auto\n"
+                 "  QIAO_API_KEY=secret infer serve models/demo --host 0.0.0.0\n"
+                 "  infer serve --config serve.toml        # model = \"models/demo\", port = 8000, ...\n"
+                 "There is no TLS: put a proxy such as nginx before it (README, \"Serving\").");
+  AddModel(sub, a->model);
+  AddConfig(sub);
+  AddServeOptions(sub, *a);
+  OnModel(sub, command, a, Serve);
 }
 
 void AddConvert(CLI::App& app, Command& command) {
@@ -390,6 +418,7 @@ absl::Status ParseCommandLine(int argc, char** argv, Command& command) {
   AddTokenize(app, command);
   AddPerplexity(app, command);
   AddBench(app, command);
+  AddServe(app, command);
   AddSynth(app, command);
   AddConvert(app, command);
   AddBackends(app, command);
@@ -399,7 +428,9 @@ absl::Status ParseCommandLine(int argc, char** argv, Command& command) {
     return UsageError("which subcommand?", "infer run models/demo \"SQLite is a\"");
   }
   try {
-    app.parse(argc, argv);
+    QIAO_ASSIGN_OR_RETURN(std::vector<std::string> arguments,
+                          WithConfig(app, std::vector<std::string>(argv + 1, argv + argc)));
+    app.parse(std::move(arguments));
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
   } catch (const CLI::CallForVersion& version) {

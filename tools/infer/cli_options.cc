@@ -1,6 +1,12 @@
 #include "tools/infer/cli_options.h"
 
 namespace qiao::tools {
+namespace {
+
+constexpr char kDeviceGroup[] = "Device";
+constexpr char kDraftingGroup[] = "Drafting (the text is the same with and without)";
+
+}  // namespace
 
 CLI::Validator ByteSize() { return CLI::AsSizeValue(false).description(""); }
 
@@ -11,7 +17,7 @@ std::optional<std::pair<std::string, std::string>> KeyValue(const std::string& t
 }
 
 void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context) {
-  const std::string group = "Device";
+  const std::string group = kDeviceGroup;
   sub->add_option("--backend", d.backend, "Which plugin computes, NAME or NAME:INDEX")
       ->capture_default_str()
       ->group(group);
@@ -82,7 +88,7 @@ void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context) {
 }
 
 void AddDrafting(CLI::App* sub, DeviceArgs& d) {
-  const std::string group = "Drafting (the text is the same with and without)";
+  const std::string group = kDraftingGroup;
   sub->add_option(
          "--draft", d.draft,
          "Guess the next tokens and check the guesses in one step, while that is faster. mtp: with the "
@@ -128,6 +134,38 @@ void AddLoad(CLI::App* sub, LoadArgs& l) {
   with(sub->add_option("--slo-tpot", l.slo_tpot, "Milliseconds for each token after it")
            ->check(Between(0.0, 1e9)));
   with(sub->add_option("--plot", l.plot, "Draw the run into this SVG file"));
+}
+
+void AddUrl(CLI::App* sub, LoadArgs& l) {
+  const std::string group = "Load on a server, over HTTP";
+  CLI::Option* url =
+      sub->add_option("--url", l.url,
+                      "Send the requests to this server instead, such as http://localhost:8080; there "
+                      "is no MODEL then")
+          ->needs(sub->get_option("--requests"))
+          ->group(group);
+  const auto with = [&](CLI::Option* option) { option->needs(url)->group(group); };
+  with(sub->add_option("--endpoint", l.endpoint,
+                       "completions: prompts are token ids; chat: a message of as many common words")
+           ->check(CLI::IsMember({"completions", "chat"}))
+           ->capture_default_str());
+  with(
+      sub->add_option("--model-name", l.model_name, "Ask for this model (default: the first that it lists)"));
+  // The environment may have it for other commands.
+  sub->add_option("--api-key", l.api_key, "The server's key")->envname("QIAO_API_KEY")->group(group);
+  with(sub->add_option("--vocab", l.vocab, "Prompts are of token ids below this")
+           ->check(Between(int64_t{1}, int64_t{1} << 24))
+           ->capture_default_str());
+  with(sub->add_option("--temp", l.temperature, "Temperature of the requests; 0 is greedy")
+           ->check(Between(0.0, 100.0)));
+  // What the server was started with is not for the client to say.
+  for (const char* of_engine :
+       {"--model", "--sequences", "--mixed-chunk", "--cache-tokens", "--no-prefix-cache"})
+    url->excludes(sub->get_option(of_engine));
+  for (CLI::Option* option : sub->get_options()) {
+    const bool of_device = option->get_group() == kDeviceGroup || option->get_group() == kDraftingGroup;
+    if (of_device && option->get_name() != "--ctx") url->excludes(option);
+  }
 }
 
 void AddSampling(CLI::App* sub, SamplingArgs& s) {

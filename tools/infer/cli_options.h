@@ -29,6 +29,10 @@ void AddDevice(CLI::App* sub, DeviceArgs& d, bool with_context = true);
 void AddDrafting(CLI::App* sub, DeviceArgs& d);
 // The load of `bench`; every option but --requests needs --requests.
 void AddLoad(CLI::App* sub, LoadArgs& l);
+// All of `serve` but the model and --config.
+void AddServeOptions(CLI::App* sub, ServeArgs& a);
+// The same on a server elsewhere; after AddModel, AddLoad, AddDrafting and AddDevice.
+void AddUrl(CLI::App* sub, LoadArgs& l);
 void AddSampling(CLI::App* sub, SamplingArgs& s);
 
 // MODEL may be given as --model too, which then is what MODEL would have been.

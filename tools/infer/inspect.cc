@@ -3,9 +3,9 @@
 #include <cstdio>
 
 #include "absl/strings/str_join.h"
+#include "runtime/engine/census.h"
 #include "runtime/engine/parameter_count.h"
 #include "tools/infer/args.h"
-#include "tools/infer/census.h"
 #include "tools/infer/exit.h"
 #include "tools/infer/graph_text.h"
 #include "tools/infer/interrupt.h"
@@ -56,7 +56,7 @@ Plan MakePlan(const engine::ModelFolder& folder, const program::TensorSource& so
 struct Findings {
   const engine::ModelFolder& folder;
   engine::ParameterCount parameters;
-  Census census;
+  engine::Census census;
   CacheFacts cache;
   Plan plan;
 };
@@ -279,7 +279,7 @@ absl::Status Inspect(const InspectArgs& args) {
   }
   const DType cache = ToRunnerOptions(args.device).numerics.cache;
   const Findings findings{*folder, engine::CountParameters(*folder->model),
-                          TakeCensus(*folder->model, *folder->checkpoint),
+                          engine::TakeCensus(*folder->model, *folder->checkpoint),
                           MeasureCache(*folder->model, cache), MakePlan(*folder, source, args.device)};
   if (args.json) {
     PrintJson(ToJson(findings, args.device));

@@ -113,6 +113,9 @@ struct EngineOptions {
   int32_t chunk = 512;       // tokens of a step at most
   // Tokens of prompts in a step that also makes tokens for others: what a long prompt adds to their waiting.
   int32_t mixed_chunk = 64;
+  // Rows of a step whose logits are there for GenerateRequest::prompt_logprobs, of all such prompts together;
+  // each takes 4 bytes for each token of the vocabulary.
+  int32_t score_rows = 64;
   int32_t waiting = 4096;    // requests that wait at most; Submit then says RESOURCE_EXHAUSTED
   // Where guesses at the next tokens come from, which a step then checks: "off"; "mtp", the model's own layer
   // (FAILED_PRECONDITION where it has none); "lookup", what followed the last tokens earlier in the text; "auto",
@@ -166,6 +169,15 @@ struct Constraint {
   std::vector<std::string> choices;  // of kChoice
 };
 
+// What a chat template takes beside the messages. Texts are JSON; empty: none.
+struct ChatOptions {
+  bool add_generation_prompt = true;  // end where the assistant's answer begins
+  // [{"type": "function", "function": {"name": .., "parameters": ..}}, ..]
+  std::string tools_json = {};
+  std::string documents_json = {};        // [{"title": .., "text": ..}, ..]
+  std::string template_kwargs_json = {};  // {"enable_thinking": false, ..}: more variables of the template
+};
+
 // Stops a running Generate from another thread. Copies share one flag.
 class QIAO_API CancelToken {
  public:
@@ -202,9 +214,16 @@ struct GenerateRequest {
   std::vector<std::string> stop;     // the text ends before the first of these
   std::vector<int32_t> stop_tokens;  // the answer ends before any of these
   bool ignore_end = false;           // go on after the end-of-text token
+  // Special tokens are written out in the text, all but the one that ends it: marks of tool calls and thinking
+  // may be among them. Stop strings see them too.
+  bool special_text = false;
   // -1: none; 0: each token's own log-probability; k <= 20: and those of the k likeliest. All are the
   // model's, before temperature, penalties, bias and constraint.
   int32_t logprobs = -1;
+  // The same for the prompt's own tokens, each given those before it. Such a prompt is read whole, whatever is
+  // cached, and at most EngineOptions::score_rows of its tokens in a step. Then max_tokens may be 0 to no other
+  // end, and the prompt as long as the context.
+  int32_t prompt_logprobs = -1;
   int32_t priority = 0;  // higher ones go first, and are the last to give up their pages
   CancelToken cancel;
   // While the prompt is read: tokens done and in all.
@@ -236,6 +255,10 @@ struct Choice {
   std::string text;
   std::vector<int32_t> ids;
   Finish finish = Finish::kLength;
+  // What ended it and is not part of it: of kStop the stop string, or else, as of kEndOfText, the token (-1 where
+  // a constraint was complete without one).
+  std::string stop;
+  int32_t stop_token = -1;
   // Where logprobs were asked for: one for each id.
   std::vector<float> logprobs;
   std::vector<std::vector<TokenLogprob>> top_logprobs;
@@ -245,6 +268,11 @@ struct Choice {
 struct GenerateResult : Choice {
   std::vector<Choice> more;  // the choices 1 .. n - 1
   int64_t prompt_tokens = 0;
+  // With GenerateRequest::prompt_logprobs: the prompt, and one for each of its tokens (fewer after kCancelled).
+  // The first has none: 0, and no likeliest ones.
+  std::vector<int32_t> prompt_ids;
+  std::vector<float> prompt_logprobs;
+  std::vector<std::vector<TokenLogprob>> prompt_top_logprobs;
   int64_t cached_tokens = 0;                 // of the prompt, that were in the prefix cache
   int64_t drafted = 0, accepted = 0;         // speculative tokens: tried, and right
   int32_t preemptions = 0;                   // how often it gave its pages to others and began again
@@ -258,7 +286,20 @@ using DoneCallback = std::function<void(Result<GenerateResult>)>;
 struct ModelDescription {
   std::string family, architecture, weight_format;
   int64_t vocab = 0, context = 0, layers = 0, hidden = 0;
-  uint64_t parameters = 0, active_parameters = 0;
+  uint64_t parameters = 0, active_parameters = 0;  // active: of one token, embedding and head whole, no MTP
+  // Of a layer: routed ones, how many of them a token chooses, and those that every token uses. 0: none.
+  int64_t experts = 0, experts_per_token = 0, shared_experts = 0;
+  bool mtp = false;  // the checkpoint has a layer to draft tokens with
+  // Bytes that a token takes in the caches of all layers: as allocated, and what the same layers would keep of it
+  // as full keys and values of all heads in bf16.
+  uint64_t cache_bytes_per_token = 0, cache_bytes_per_token_expanded = 0;
+  // Bytes of the tensors that the model has a use for, scales included, as the files store them, and if all were
+  // bf16; and of those what a step of one token reads (its experts, one row of the embedding, no MTP).
+  uint64_t weight_bytes = 0, weight_bytes_bf16 = 0;
+  uint64_t active_weight_bytes = 0, active_weight_bytes_bf16 = 0;
+  // Operations that the weights' products take for one token, a product and a sum being two: twice the parameters
+  // that it is multiplied by; and if every routed expert ran. What attention does with the cache comes on top.
+  uint64_t flops_per_token = 0, flops_per_token_dense = 0;
 };
 
 struct MemoryReport {
@@ -279,6 +320,7 @@ struct EngineStats {
   int32_t running = 0, waiting = 0;                         // now: sequences, requests
   int64_t pages = 0, pages_free = 0, pages_cached = 0;      // now: of the cache; cached: in the prefix tree
   int64_t steps = 0, rows = 0;                              // of the model, and tokens in them
+  int64_t step_sequences = 0;                               // in all steps: over `steps`, the mean batch
   int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   int64_t drafted = 0, accepted = 0;                        // speculative tokens: tried, and right
   bool drafting = false;                                    // now: whether it pays
@@ -299,7 +341,8 @@ class QIAO_API Engine {
   Engine& operator=(const Engine&) = delete;
 
   // Waits for the answer; calls `on_token` (may be null) on this thread for every token, in order. A prompt
-  // that does not fit the context is INVALID_ARGUMENT with the numbers: nothing is cut silently.
+  // that does not fit the context is INVALID_ARGUMENT with the numbers: nothing is cut silently. So is whatever else
+  // is wrong with the request, by the name of the field; the messages can be shown to whoever asked.
   Result<GenerateResult> Generate(const GenerateRequest& request, const TokenCallback& on_token);
   // Returns at once, with what is wrong with the request or RESOURCE_EXHAUSTED where too many wait; then
   // nothing is called. Else `on_token` (may be null) and at the end `on_done` are called on the engine's own
@@ -308,9 +351,21 @@ class QIAO_API Engine {
   Status Submit(const GenerateRequest& request, TokenCallback on_token, DoneCallback on_done);
 
   Result<std::vector<int32_t>> Tokenize(std::string_view text, bool add_special) const;
-  Result<std::string> Detokenize(const std::vector<int32_t>& ids) const;
+  // Special tokens are left out unless `special_text`. Ids outside the vocabulary add nothing.
+  Result<std::string> Detokenize(const std::vector<int32_t>& ids, bool special_text = false) const;
+  // The bytes that a token adds to a text, special ones as they are spelled; they need not be whole characters.
+  // INVALID_ARGUMENT for an id outside the vocabulary.
+  Result<std::string> TokenBytes(int32_t id) const;
   // `messages_json`: [{"role": .., "content": ..}, ..]; for GenerateRequest::prompt with `rendered`.
+  // INVALID_ARGUMENT for what is no JSON of that shape, and where the template itself refuses (its own words are
+  // in the message); RESOURCE_EXHAUSTED for a conversation beyond the limits of rendering; FAILED_PRECONDITION
+  // without a chat template.
+  Result<std::string> RenderChat(std::string_view messages_json, const ChatOptions& options) const;
   Result<std::string> RenderChat(std::string_view messages_json, bool add_generation_prompt) const;
+  bool HasChatTemplate() const;
+  // The template's own text (Jinja), the one that is taken with tools, or without: by what it says of tool calls
+  // and thinking one knows how this model writes them. Empty where there is none.
+  std::string ChatTemplateSource(bool tools) const;
   // The sampling that the model's authors ask for (generation_config.json), greedy where they do not say.
   SamplingParams RecommendedSampling() const;
 

@@ -14,6 +14,7 @@
 
 namespace qiao::serve {
 
+// Times are kept to an eighth, or a tenth of a second.
 struct HttpLimits {
   int64_t header_bytes = 16 << 10;         // request line and headers; 431 beyond
   int64_t headers = 100;                   // 431 beyond
@@ -21,9 +22,9 @@ struct HttpLimits {
   int64_t body_bytes = int64_t{32} << 20;  // 413 beyond, before it is read
   // Of all bodies that are being received or handled, together: 503 with Retry-After beyond.
   int64_t bodies_bytes = int64_t{256} << 20;
-  int64_t unsent_bytes = int64_t{1} << 20;  // of one stream, waiting for a client that reads too slowly
-  int64_t connections = 4096;               // beyond, the new ones get 503 and are closed
-  int64_t queued_requests = 4096;           // that wait for a worker: 503 with Retry-After beyond
+  int64_t unsent_bytes = int64_t{1} << 20;        // of one stream, waiting for a client that reads too slowly
+  int64_t connections = 4096;                     // beyond, the new ones get 503 and are closed
+  int64_t queued_requests = 4096;                 // that wait for a worker: 503 with Retry-After beyond
   std::chrono::milliseconds header_time{10'000};  // for all of the headers, from a request's first byte
   std::chrono::milliseconds body_idle{30'000};    // without a byte of the body
   // For all of the body: at least this many bytes a second on average, after the first body_idle. 408.
@@ -44,14 +45,15 @@ struct HttpOptions {
 };
 
 struct AccessRecord {
-  std::string_view id, method, path, peer;  // id is "" where there was no request to speak of
+  std::string_view id, method, path, peer;  // method and path are "" where the headers could not be read
   int status = 0;                           // 0: the client went before there was one
-  int64_t bytes = 0;                        // of the body sent
-  double seconds = 0;
+  int64_t bytes = 0;                        // of the body sent, as it went over the wire
+  double seconds = 0;  // since the request was whole; of one refused before, since it began
 };
 
 struct HttpCounters {
   int64_t connections = 0, open_streams = 0, active_requests = 0, queued_requests = 0;  // now
+  // Since the start. `vanished`: clients that went, or were cut off, before their answer was complete.
   int64_t accepted = 0, refused_connections = 0, requests = 0, bad_requests = 0, timeouts = 0, vanished = 0;
 };
 
@@ -60,7 +62,7 @@ class HttpServer {
  public:
   // Listens; INVALID_ARGUMENT for a bad address, UNAVAILABLE with address and reason where it is taken.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(HttpOptions options, Handler handler);
-  // Closes everything at once.
+  // Closes everything at once, and waits for the handlers that run. Not to be called by a handler or a callback.
   virtual ~HttpServer() = default;
 
   virtual uint16_t port() const = 0;

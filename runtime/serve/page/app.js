@@ -141,7 +141,8 @@ async function answer() {
   showTitle();
   let saved = performance.now();
   await runTurn({
-    messages, settings, modelName, answer: message, signal: mine.controller.signal,
+    messages, settings: {...settings, max_tokens: settings.max_tokens || answerRoom()}, modelName,
+    answer: message, signal: mine.controller.signal,
     changed: () => {
       if (chat !== ofChat) return;
       view.changed();
@@ -161,6 +162,11 @@ async function answer() {
   if (first !== undefined) live.addFirst(first);
   showSend();
   live.wake();
+}
+
+// Unless the person says otherwise: a quarter of the context, so that there is room for what is said next.
+function answerRoom() {
+  return String(Math.max(16, Math.min(4096, Math.floor((model?.context || 4096) / 4))));
 }
 
 // The name that requests carry.

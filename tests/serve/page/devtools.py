@@ -186,12 +186,18 @@ class Browser:
         """Clicks the middle of an element with the mouse, as a person would: it must be visible and on top."""
         quoted = json.dumps(selector)
         self.evaluate(f"document.querySelector({quoted}).scrollIntoView({{block: 'nearest'}})")
-        at = self.evaluate(
-            f"(() => {{ const e = document.querySelector({quoted}), r = e.getBoundingClientRect();"
-            " const x = r.left + r.width / 2, y = r.top + r.height / 2, top = document.elementFromPoint(x, y);"
-            " return [x, y, e.contains(top) ? '' : (top ? top.outerHTML.slice(0, 200) : 'nothing')]; })()")
-        if at[2]:
-            raise AssertionError(f"{selector} is covered by {at[2]}")
+        # What slides over it may still be on its way out.
+        until = time.monotonic() + 5
+        while True:
+            at = self.evaluate(
+                f"(() => {{ const e = document.querySelector({quoted}), r = e.getBoundingClientRect();"
+                " const x = r.left + r.width / 2, y = r.top + r.height / 2, top = document.elementFromPoint(x, y);"
+                " return [x, y, e.contains(top) ? '' : (top ? top.outerHTML.slice(0, 200) : 'nothing')]; })()")
+            if not at[2]:
+                break
+            if time.monotonic() > until:
+                raise AssertionError(f"{selector} is covered by {at[2]}")
+            time.sleep(0.05)
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=at[0], y=at[1], button="left", clickCount=1)
 

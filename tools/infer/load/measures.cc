@@ -61,7 +61,12 @@ Measures Measure(const LoadRun& run, int64_t sequences, const Deadlines& deadlin
     m.drafted += r.drafted;
     m.accepted += r.accepted;
     m.preemptions += r.preemptions;
-    if (!r.error.empty()) ++m.errors[r.error];
+    if (r.outcome == Outcome::kRefused) {
+      ++m.refused;
+      ++m.refusals[r.error];
+    } else if (!r.error.empty()) {
+      ++m.errors[r.error];
+    }
     if (r.outcome == Outcome::kFailed) ++m.failed;
     if (r.outcome == Outcome::kCancelled) ++m.cancelled;
     if (r.outcome != Outcome::kFinished) continue;

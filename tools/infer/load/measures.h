@@ -31,7 +31,7 @@ struct SteadyDecode {
 
 struct Measures {
   double seconds = 0;  // from the start to the last end
-  int64_t asked = 0, sent = 0, finished = 0, failed = 0, cancelled = 0;
+  int64_t asked = 0, sent = 0, finished = 0, failed = 0, refused = 0, cancelled = 0;
   // Of prompts that were read to their end, and all tokens that came.
   int64_t prompt_tokens = 0, output_tokens = 0;
   int64_t cached_tokens = 0, drafted = 0, accepted = 0, preemptions = 0;
@@ -54,7 +54,7 @@ struct Measures {
   int64_t steps = 0, rows = 0;
   double step_seconds = 0;
 
-  std::map<std::string, int64_t> errors;  // by text
+  std::map<std::string, int64_t> errors, refusals;  // by text
 
   double PerSecond(int64_t count) const { return seconds > 0 ? static_cast<double>(count) / seconds : 0; }
 };

@@ -12,13 +12,14 @@
 namespace qiao::tools {
 
 struct RequestRecord {
-  enum class Outcome { kUnsent, kRunning, kFinished, kCancelled, kFailed };
+  // kRefused: the server said that it has too much to do.
+  enum class Outcome { kUnsent, kRunning, kFinished, kCancelled, kRefused, kFailed };
 
   Clock::time_point due, sent, ended;     // due: when it was to be sent
   std::vector<Clock::time_point> tokens;  // when each came; room for all is reserved before the start
   int64_t prompt_tokens = 0, asked_tokens = 0;
   Outcome outcome = Outcome::kUnsent;
-  std::string error;  // why it failed, or ended before its tokens were made
+  std::string error;  // why it failed or was refused, or ended before its tokens were made
   // As the server tells; below zero where it does not.
   double queue_seconds = -1;  // from sent to its first step
   int64_t cached_tokens = 0, drafted = 0, accepted = 0;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "absl/strings/str_cat.h"
 #include "tools/infer/terminal.h"
 
 namespace qiao::tools {
@@ -18,8 +19,40 @@ std::string Ms(double seconds) {
 
 std::string Count(int64_t n) { return Grouped(static_cast<uint64_t>(n)); }
 
+void PrintShortened(const LoadReport& r) {
+  if (r.shortened == 0) return;
+  std::printf("  %s\n",
+              Out(Style::kYellow, absl::StrFormat("%d requests were cut to the context of %s tokens",
+                                                  r.shortened, Count(r.server.context)))
+                  .c_str());
+}
+
+// What is known of a server elsewhere is what it tells.
+void PrintRemoteFacts(const LoadReport& r) {
+  const ServerFacts& s = r.server;
+  std::string about;
+  for (const std::string& fact : {r.facts.family, r.facts.weight_format}) {
+    if (!fact.empty()) absl::StrAppend(&about, about.empty() ? "  " : ", ", Printable(fact));
+  }
+  std::printf("%s%s\n", Out(Style::kBold, Printable(r.facts.model)).c_str(), about.c_str());
+  Table table({Table::kLeft, Table::kLeft});
+  table.Row({"server", Printable(absl::StrCat(s.url, s.route, s.software.empty() ? "" : ": ", s.software))});
+  table.Row({"client", Printable(r.facts.machine) + ", " + r.facts.date});
+  if (s.context > 0) {
+    std::string cache = absl::StrFormat("context %s", Count(s.context));
+    if (s.pages > 0) absl::StrAppendFormat(&cache, "; cache of %s pages", Count(s.pages));
+    if (s.cache_bytes_per_token > 0)
+      absl::StrAppendFormat(&cache, ", %s B a token", Grouped(s.cache_bytes_per_token));
+    table.Row({"serving", cache});
+  }
+  table.Row({"load", Printable(Describe(r.plan))});
+  std::fputs(table.Text().c_str(), stdout);
+  PrintShortened(r);
+}
+
 void PrintFacts(const LoadReport& r) {
   const ServerFacts& s = r.server;
+  if (!s.url.empty()) return PrintRemoteFacts(r);
   Table table = PrintHeading(r.facts);
   table.Row({"serving", absl::StrFormat("%d sequences at once, context %s; steps of %d tokens, of prompts %d "
                                         "beside decoding",
@@ -29,12 +62,7 @@ void PrintFacts(const LoadReport& r) {
                                       s.prefix_cache ? "prefixes are kept" : "no prefixes are kept")});
   table.Row({"load", Printable(Describe(r.plan))});
   std::fputs(table.Text().c_str(), stdout);
-  if (r.shortened > 0) {
-    std::printf("  %s\n",
-                Out(Style::kYellow, absl::StrFormat("%d requests were cut to the context of %s tokens",
-                                                    r.shortened, Count(s.context)))
-                    .c_str());
-  }
+  PrintShortened(r);
 }
 
 void PrintLatencies(const Measures& m) {
@@ -83,17 +111,21 @@ void PrintServing(const LoadReport& r) {
                                           Out(Style::kBold, absl::StrFormat("%.2f", m.PerSecond(*m.met))),
                                           Count(*m.met), Count(m.sent), Slo(r.deadlines))});
   }
-  table.Row({"decoding", Steady(m.steady, std::min(r.server.sequences, m.asked))});
-  table.Row({"batch", absl::StrFormat("%.1f running on average, %d at most; %.1f waiting, %d at most",
-                                      m.running_mean, m.running_most, m.waiting_mean, m.waiting_most)});
+  const bool remote = !r.server.url.empty();
+  if (!remote || m.steady) table.Row({"decoding", Steady(m.steady, std::min(r.server.sequences, m.asked))});
+  if (!r.run.samples.empty())
+    table.Row({"batch", absl::StrFormat("%.1f running on average, %d at most; %.1f waiting, %d at most",
+                                        m.running_mean, m.running_most, m.waiting_mean, m.waiting_most)});
   if (m.steps > 0) {
     table.Row(
         {"steps", absl::StrFormat("%s, of %.1f tokens on average; the model worked %.0f %% of the time",
                                   Count(m.steps), static_cast<double>(m.rows) / static_cast<double>(m.steps),
                                   100 * m.step_seconds / std::max(m.seconds, 1e-9))});
   }
-  table.Row({"prefixes", absl::StrFormat("%s of %s prompt tokens were in the cache", Count(m.cached_tokens),
-                                         Count(m.prompt_tokens))});
+  // A server need not tell.
+  if (!remote || m.cached_tokens > 0)
+    table.Row({"prefixes", absl::StrFormat("%s of %s prompt tokens were in the cache", Count(m.cached_tokens),
+                                           Count(m.prompt_tokens))});
   if (m.drafted > 0) {
     table.Row({"drafts",
                absl::StrFormat("%s of %s tokens accepted (%.0f %%)", Count(m.accepted), Count(m.drafted),
@@ -102,6 +134,9 @@ void PrintServing(const LoadReport& r) {
   if (m.preemptions > 0)
     table.Row({"preempted", absl::StrFormat("%s times, for want of cache pages", Count(m.preemptions))});
   std::printf("\n%s", table.Text().c_str());
+  for (const auto& [text, count] : m.refusals)
+    std::printf("  %s %s\n", Out(Style::kYellow, absl::StrFormat("%d refused:", count)).c_str(),
+                Printable(text).c_str());
   for (const auto& [text, count] : m.errors)
     std::printf("  %s %s\n", Out(Style::kRed, absl::StrFormat("%d failed:", count)).c_str(),
                 Printable(text).c_str());
@@ -181,6 +216,8 @@ const char* NameOf(RequestRecord::Outcome outcome) {
       return "finished";
     case RequestRecord::Outcome::kCancelled:
       return "cancelled";
+    case RequestRecord::Outcome::kRefused:
+      return "refused";
     case RequestRecord::Outcome::kFailed:
       return "failed";
     default:
@@ -257,6 +294,14 @@ OrderedJson ToJson(const LoadReport& r) {
   json["row_invariant"] = r.facts.row_invariant;
   json["machine"] = r.facts.machine;
   json["date"] = r.facts.date;
+  json["url"] = nullptr;
+  json["route"] = nullptr;
+  json["server"] = nullptr;
+  if (!s.url.empty()) {
+    json["url"] = s.url;
+    json["route"] = s.route;
+    json["server"] = s.software;
+  }
   json["load_seconds"] = s.load_seconds;
   json["peak_memory_bytes"] = r.peak_memory;
   json["serving"] = ServerJson(s);
@@ -266,6 +311,7 @@ OrderedJson ToJson(const LoadReport& r) {
   json["sent"] = m.sent;
   json["finished"] = m.finished;
   json["failed"] = m.failed;
+  json["refused"] = m.refused;
   json["cancelled"] = m.cancelled;
   json["requests_per_s"] = m.PerSecond(m.finished);
   json["prompt_tokens_per_s"] = m.PerSecond(m.prompt_tokens);
@@ -293,6 +339,8 @@ OrderedJson ToJson(const LoadReport& r) {
   json["step_seconds"] = m.step_seconds;
   json["errors"] = OrderedJson::object();
   for (const auto& [text, count] : m.errors) json["errors"][text] = count;
+  json["refusals"] = OrderedJson::object();
+  for (const auto& [text, count] : m.refusals) json["refusals"][text] = count;
   json["samples"] = SamplesJson(r.run.samples);
   json["requests"] = OrderedJson::array();
   for (const RequestRecord& record : r.run.records)

@@ -11,6 +11,8 @@ namespace qiao::tools {
 
 // How it was served; 0 where it is not known.
 struct ServerFacts {
+  std::string url, route,
+      software;  // of a server that was reached over HTTP; empty: the engine in this process
   bool prefix_cache = false;
   int64_t sequences = 0, chunk = 0, mixed_chunk = 0;
   int64_t context = 0, cache_tokens = 0, pages = 0;

@@ -10,7 +10,7 @@
 #include "models/model.h"
 #include "runtime/formats/checkpoint.h"
 
-namespace qiao::tools {
+namespace qiao::engine {
 
 struct PartCensus {
   uint64_t tensors = 0, parameters = 0, bytes = 0;  // scales count in bytes only
@@ -31,4 +31,4 @@ struct Census {
 // Linear in the number of tensors.
 Census TakeCensus(const models::Model& model, const formats::Checkpoint& checkpoint);
 
-}  // namespace qiao::tools
+}  // namespace qiao::engine

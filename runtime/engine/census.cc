@@ -1,8 +1,8 @@
-#include "tools/infer/census.h"
+#include "runtime/engine/census.h"
 
 #include "absl/container/flat_hash_map.h"
 
-namespace qiao::tools {
+namespace qiao::engine {
 
 Census TakeCensus(const models::Model& model, const formats::Checkpoint& checkpoint) {
   Census census;
@@ -49,4 +49,4 @@ Census TakeCensus(const models::Model& model, const formats::Checkpoint& checkpo
   return census;
 }
 
-}  // namespace qiao::tools
+}  // namespace qiao::engine

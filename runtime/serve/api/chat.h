@@ -1,0 +1,20 @@
+// OpenAI's chat completions (POST /v1/chat/completions), in two halves: what is asked (chat.cc), what is answered
+// (chat_answer.cc).
+#pragma once
+
+#include "runtime/serve/api/fields.h"
+#include "runtime/serve/api/protocol.h"
+
+namespace qiao::serve {
+
+absl::StatusOr<Call> ParseChat(const OrderedJson& body, const ModelFacts& model, const ApiLimits& limits);
+
+OrderedJson WholeChat(const Call& call, const AnswerHeader& header, const Answer& answer);
+std::unique_ptr<AnswerStream> StreamChat(const Call& call, const AnswerHeader& header);
+
+// {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
+OrderedJson OpenAiUsage(const AnswerTotals& totals);
+// "stop", "length", "tool_calls"
+std::string_view OpenAiFinish(Ended ended);
+
+}  // namespace qiao::serve
