@@ -51,7 +51,8 @@ export class AnswerView {
     if (this.waiting.hidden) return;
     if (!progress) {
       if (!this.waiting.querySelector('.dots')) {
-        this.waiting.replaceChildren(el('span', {class: 'dots', role: 'img', 'aria-label': 'Waiting for the first token'}, el('i'), el('i'), el('i')));
+        const about = {class: 'dots', role: 'img', 'aria-label': 'Waiting for the first token'};
+        this.waiting.replaceChildren(el('span', about, el('i'), el('i'), el('i')));
       }
       return;
     }
@@ -59,10 +60,13 @@ export class AnswerView {
       this.bar = el('progress');
       this.barWords = el('span');
     }
-    if (!this.bar.isConnected) this.waiting.replaceChildren(el('label', {class: 'prefill', 'aria-live': 'off'}, this.barWords, this.bar));
+    if (!this.bar.isConnected) {
+      this.waiting.replaceChildren(el('label', {class: 'prefill', 'aria-live': 'off'}, this.barWords, this.bar));
+    }
     this.bar.max = Math.max(progress.total, 1);
     this.bar.value = Math.min(progress.done, progress.total);
-    this.barWords.textContent = `Reading the prompt: ${format.count(progress.done)} of ${format.count(progress.total)} tokens`;
+    const total = format.count(progress.total);
+    this.barWords.textContent = `Reading the prompt: ${format.count(progress.done)} of ${total} tokens`;
   }
 
   showThinking() {
@@ -108,10 +112,11 @@ export class AnswerView {
     this.problem.hidden = !state;
     if (!state) return;
     const buttons = [];
+    const button = (onclick, ...children) => el('button', {type: 'button', class: 'tool', onclick}, ...children);
     if (this.last) {
-      buttons.push(el('button', {type: 'button', class: 'tool', onclick: this.actions.retry}, icon(ICONS.again), 'Try again'));
+      buttons.push(button(this.actions.retry, icon(ICONS.again), 'Try again'));
       if (!this.message.plain && /chat.template/i.test(`${state.code} ${state.message}`)) {
-        buttons.push(el('button', {type: 'button', class: 'tool', onclick: this.actions.completion}, 'Use completion mode'));
+        buttons.push(button(this.actions.completion, 'Use completion mode'));
       }
     }
     const facts = [
@@ -135,9 +140,11 @@ export class AnswerView {
     this.shownFoot = true;
     const end = message.stopped ? 'Stopped by you' : message.finish === 'length' ? 'Ended at the token limit' : '';
     const summary = summaryOf(message);
+    const again = el('button', {type: 'button', class: 'tool again', onclick: this.actions.again},
+      icon(ICONS.again), 'Regenerate');
     this.foot.replaceChildren(
       message.text === '' ? '' : copyButton('Copy', () => message.text),
-      this.last && !message.error ? el('button', {type: 'button', class: 'tool again', onclick: this.actions.again}, icon(ICONS.again), 'Regenerate') : '',
+      this.last && !message.error ? again : '',
       el('span', {class: 'end'}, end),
       summary === '' ? '' : el('button', {
         type: 'button', class: 'cost', 'aria-controls': 'panel', title: 'What this answer cost and saved',

@@ -87,8 +87,11 @@ function showTitle() {
 // What is under way is kept as if it had been stopped now.
 function save() {
   if (chat.messages.length === 0) return;
-  const messages = chat.messages.map(({running, started, progress, thinkingStarted, ...kept}) =>
-    (running ? {...kept, stopped: true, thinkingSeconds: thinkingStarted ? (performance.now() - thinkingStarted) / 1000 : kept.thinkingSeconds} : kept));
+  const messages = chat.messages.map(({running, started, progress, thinkingStarted, ...kept}) => {
+    if (running) kept.stopped = true;
+    if (thinkingStarted) kept.thinkingSeconds = (performance.now() - thinkingStarted) / 1000;
+    return kept;
+  });
   store.saveChat({...chat, messages});
 }
 
@@ -138,7 +141,8 @@ async function answer() {
   showTitle();
   let saved = performance.now();
   await runTurn({
-    messages, settings: {...settings, max_tokens: settings.max_tokens || answerRoom()}, modelName, answer: message, signal: mine.controller.signal,
+    messages, settings: {...settings, max_tokens: settings.max_tokens || answerRoom()}, modelName,
+    answer: message, signal: mine.controller.signal,
     changed: () => {
       if (chat !== ofChat) return;
       view.changed();
@@ -160,12 +164,12 @@ async function answer() {
   live.wake();
 }
 
-// The name that requests carry.
 // Unless the person says otherwise: a quarter of the context, so that there is room for what is said next.
 function answerRoom() {
   return String(Math.max(16, Math.min(4096, Math.floor((model?.context || 4096) / 4))));
 }
 
+// The name that requests carry.
 async function modelName() {
   if (model?.id) return model.id;
   const list = await (await request('v1/models')).json();
@@ -197,7 +201,8 @@ function showStats(stats) {
     ['weights', model.weight_format?.split(',')[0]],
     ['context', model.context && `${format.count(model.context)} tokens`],
   ].filter(([, value]) => value);
-  byId('welcome-facts').replaceChildren(...facts.map(([name, value]) => el('div', null, el('dt', null, name), el('dd', null, value))));
+  byId('welcome-facts').replaceChildren(
+    ...facts.map(([name, value]) => el('div', null, el('dt', null, name), el('dd', null, value))));
 }
 
 function showSend() {

@@ -42,8 +42,8 @@ export class CodeView {
   add(line) {
     const rules = line.length <= LONGEST_COLOURED ? this.rules : null;
     const [tokens, open] = colourLine(line, rules, this.states[this.lines.length]);
-    const row = el('span', {class: 'line'}, ...tokens.map(([kind, text]) => (kind ? el('span', {class: `t-${kind}`}, text) : text)), '\n');
-    this.code.append(row);
+    const parts = tokens.map(([kind, text]) => (kind ? el('span', {class: `t-${kind}`}, text) : text));
+    this.code.append(el('span', {class: 'line'}, ...parts, '\n'));
     this.lines.push(line);
     this.states.push(open);
   }

@@ -41,7 +41,8 @@ export class ConversationView {
   // The last question and the last answer have more buttons than the others.
   settle() {
     const lastQuestion = this.views.findLastIndex((view) => view instanceof QuestionView);
-    this.views.forEach((view, i) => view.setLast(view instanceof QuestionView ? i === lastQuestion : i === this.views.length - 1));
+    const end = this.views.length - 1;
+    this.views.forEach((view, i) => view.setLast(i === (view instanceof QuestionView ? lastQuestion : end)));
     byId('welcome').hidden = this.views.length > 0;
   }
 
@@ -91,7 +92,8 @@ class QuestionView {
   }
 
   update() {
-    const button = this.last && el('button', {type: 'button', class: 'tool edit', onclick: () => this.edit()}, icon(ICONS.edit), 'Edit');
+    const button = this.last && el('button', {type: 'button', class: 'tool edit', onclick: () => this.edit()},
+      icon(ICONS.edit), 'Edit');
     this.element.replaceChildren(el('div', {class: 'said'}, this.message.text), button || '');
     this.editing = false;
   }

@@ -21,7 +21,9 @@ function withUnit(value, units, step = 1000) {
 
 export const bytes = (value) => withUnit(value, ['B', 'kB', 'MB', 'GB', 'TB', 'PB']);
 export const flops = (value) => withUnit(value, ['FLOP', 'kFLOP', 'MFLOP', 'GFLOP', 'TFLOP', 'PFLOP', 'EFLOP']);
-export const amount = (value) => (value < 1000 ? count(value) : withUnit(value, ['', 'thousand', 'million', 'billion', 'trillion']));
+export function amount(value) {
+  return value < 1000 ? count(value) : withUnit(value, ['', 'thousand', 'million', 'billion', 'trillion']);
+}
 
 export function seconds(value) {
   const size = Math.abs(value);

@@ -39,7 +39,7 @@ const LUA = {words: words('and break do else elseif end false for function goto 
 const LANGUAGES = new Map();
 for (const [rules, names] of [
   [C, 'c cc cpp c++ cxx h hpp java js javascript jsx mjs ts tsx typescript go golang rust rs cs csharp c# swift kotlin kt ' +
-      'scala php dart zig cuda objc proto glsl'],
+      'scala php dart zig objc proto glsl'],
   [SHELL, 'sh bash shell zsh console make makefile dockerfile cmake'], [PYTHON, 'py python python3 ruby rb'],
   [SQL, 'sql sqlite postgres postgresql mysql'], [DATA, 'yaml yml toml ini conf'], [JSON_, 'json json5 jsonc'],
   [CSS, 'css scss less'], [MARKUP, 'html xml svg vue'], [LUA, 'lua'],

@@ -9,8 +9,13 @@ export function showHistory(current, actions) {
   const items = store.chats().map((chat) => {
     const title = chat.title || 'New chat';
     return el('li', {'data-id': chat.id},
-      el('button', {class: 'chat', type: 'button', 'aria-current': chat.id === current ? 'true' : null, title, onclick: () => actions.open(chat.id)}, title),
-      el('button', {class: 'icon remove', type: 'button', 'aria-label': `Delete ${title}`, onclick: () => actions.remove(chat.id)}, icon(ICONS.remove)));
+      el('button', {
+        class: 'chat', type: 'button', title, 'aria-current': chat.id === current ? 'true' : null,
+        onclick: () => actions.open(chat.id),
+      }, title),
+      el('button', {
+        class: 'icon remove', type: 'button', 'aria-label': `Delete ${title}`, onclick: () => actions.remove(chat.id),
+      }, icon(ICONS.remove)));
   });
   if (items.length === 0) items.push(el('li', {class: 'none'}, 'Chats are kept in this browser only.'));
   list.replaceChildren(...items);

@@ -16,11 +16,11 @@ class Tile {
     this.element = el('section', {class: 'tile'}, el('h3', null, name), this.spark.element,
       el('p', {class: 'now'}, this.value, this.unit), this.note);
   }
-  show(value, unit, note) {
+  show(value, unit, note, more = note) {
     this.value.textContent = value;
     this.unit.textContent = unit;
     this.note.textContent = note;
-    this.note.title = note;
+    this.element.title = more;
   }
 }
 
@@ -79,20 +79,27 @@ export class Live {
     const used = Math.max(0, pages - (now.pages_free || 0));
     const kept = now.pages_cached || 0;
     this.cache.spark.add(used, pages);
-    this.cache.show(pages > 0 ? format.percent(used / pages) : '\u2013', pages > 0 ? 'in use' : '',
-      pages > 0 ? `${format.count(used)} of ${format.plural(pages, 'page')}${kept > 0 ? `, ${format.count(kept)} for prefixes` : ''}` : 'no pages');
+    if (pages > 0) {
+      this.cache.show(format.percent(used / pages), 'in use', `${format.count(used)} of ${format.plural(pages, 'page')}`,
+        `${format.plural(used, 'page')} of ${format.count(pages)} in use, ${format.count(kept)} kept for prefixes`);
+    }
 
     const batch = rates.batch || 0;
     this.batch.spark.add(batch, 1);
     const waiting = now.waiting || 0;
-    this.batch.show(format.count(now.running || 0), now.running === 1 ? 'answer' : 'answers',
-      `${batch.toFixed(1)} a step${waiting > 0 ? `, ${format.count(waiting)} waiting` : ''}${now.drafting ? ', drafting' : ''}`);
+    const notes = [`${batch.toFixed(1)} a step`];
+    if (waiting > 0) notes.push(`${format.count(waiting)} waiting`);
+    if (now.drafting) notes.push('drafting');
+    this.batch.show(format.count(now.running || 0), now.running === 1 ? 'answer' : 'answers', notes.join(', '));
   }
 
   // The time to the first token of an answer that ended.
   addFirst(seconds) {
     this.first.spark.add(seconds);
     ++this.firsts;
-    this.first.show(...format.seconds(seconds).split('\u00a0'), this.firsts > 1 ? `last of ${format.count(this.firsts)}` : 'last answer');
+    const words = format.seconds(seconds);
+    const end = words.indexOf('\u00a0');
+    this.first.show(words.slice(0, end), words.slice(end + 1),
+      this.firsts > 1 ? `last of ${format.count(this.firsts)}` : 'last answer');
   }
 }

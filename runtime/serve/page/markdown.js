@@ -84,7 +84,8 @@ function listOf(block) {
       return withInline('span', child.text);
     });
     if (item.task === null) return el('li', null, ...children);
-    const box = el('input', {type: 'checkbox', disabled: true, checked: item.task, 'aria-label': item.task ? 'done' : 'open'});
+    const words = item.task ? 'done' : 'open';
+    const box = el('input', {type: 'checkbox', disabled: true, checked: item.task, 'aria-label': words});
     return el('li', {class: 'task'}, box, ...children);
   });
   const start = block.ordered && block.start !== 1 ? block.start : null;
@@ -92,7 +93,9 @@ function listOf(block) {
 }
 
 function tableOf(block) {
-  const row = (tag, cells) => el('tr', null, ...cells.map((cell, i) => withInline(tag, cell, {class: block.align[i] || null})));
+  const cellOf = (tag, cell, i) => withInline(tag, cell, {class: block.align[i] || null});
+  const row = (tag, cells) => el('tr', null, ...cells.map((cell, i) => cellOf(tag, cell, i)));
   return el('div', {class: 'table', tabindex: '0', role: 'group', 'aria-label': 'Table'},
-    el('table', null, el('thead', null, row('th', block.head)), el('tbody', null, ...block.rows.map((cells) => row('td', cells)))));
+    el('table', null, el('thead', null, row('th', block.head)),
+      el('tbody', null, ...block.rows.map((cells) => row('td', cells)))));
 }

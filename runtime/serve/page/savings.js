@@ -26,7 +26,7 @@ export function phasesOf(e) {
   ].filter((phase) => isNumber(phase.seconds));
 }
 
-// The five parts: [{id, name, used, value, ratio, bars: [{words, size}], text}]; `text` is why where it is not used.
+// The five parts: [{id, name, used, value, ratio, bars: [with, without], text}]; `text` is why where it is not used.
 // `model`: of /v1/stats, or null.
 export function savingsOf(e, model) {
   return [mla(e, model), experts(e, model), fp8(e, model), prefixCache(e), mtp(e, model)];
@@ -38,7 +38,7 @@ function pair(has, without, show) {
   return {
     value: `${show(has)} instead of ${show(without)}`,
     ratio: has > 0 ? format.times(without / has) : '',
-    bars: [{words: show(has), size: has}, {words: show(without), size: without}],
+    bars: [has, without],
   };
 }
 
@@ -52,7 +52,8 @@ function mla(e, model) {
   const each = model?.cache_bytes_per_token ? ` That is ${format.bytes(model.cache_bytes_per_token)} a token.` : '';
   return {
     id: 'mla', name, used: true, ...pair(e.mla.bytes, e.mla.bytes_without, format.bytes),
-    text: `The cache of this conversation holds one small vector a token and layer, not keys and values for every head.${each}`,
+    text: 'The cache of this conversation holds one small vector a token and layer, not keys and values for every ' +
+          `head.${each}`,
   };
 }
 
@@ -72,35 +73,37 @@ function experts(e, model) {
 function fp8(e, model) {
   const name = 'FP8: lighter weights';
   if (!helps(e.fp8, 'bytes', 'bytes_without')) {
-    const stored = model?.weight_format ? `the weights are stored as ${model.weight_format}.` : 'the weights are not stored in FP8.';
-    return unused('fp8', name, stored);
+    const stored = model?.weight_format;
+    return unused('fp8', name, stored ? `the weights are stored as ${stored}.` : 'the weights are not stored in FP8.');
   }
   return {
     id: 'fp8', name, used: true, ...pair(e.fp8.bytes, e.fp8.bytes_without, format.bytes),
-    text: 'Weights stay in memory as they were published, one byte a number. In BF16 they would take two.',
+    text: 'Weights stay in memory as they were published, most of them one byte a number. In BF16 each takes two.',
   };
 }
 
 function prefixCache(e) {
-  const name = 'Prefix cache: nothing read twice';
+  const name = 'Prefix cache: no rereading';
   const tokens = e.prefix_cache?.tokens ?? e.cached_tokens ?? 0;
   if (!(tokens > 0)) return unused('prefix', name, 'no earlier request began with the same text.');
   const total = Math.max(e.prompt_tokens || 0, tokens);
+  const read = total - tokens;
   const saved = e.prefix_cache?.seconds_saved;
   return {
     id: 'prefix', name, used: true,
-    value: `${format.count(tokens)} of ${format.plural(total, 'prompt token')}`,
-    ratio: format.percent(tokens / total),
-    bars: [{words: `${format.count(total - tokens)} read`, size: total - tokens},
-           {words: `${format.count(total)} in the prompt`, size: total}],
-    text: `They were still in the cache from before${isNumber(saved) && saved > 0 ? `, which saved about ${format.seconds(saved)}` : ''}.`,
+    value: `${format.count(read)} instead of ${format.plural(total, 'prompt token')} read`,
+    ratio: read > 0 ? format.times(total / read) : '',
+    bars: [read, total],
+    text: `The other ${format.count(tokens)} were still in the cache from an earlier request` +
+          `${isNumber(saved) && saved > 0 ? `, which saved about ${format.seconds(saved)}` : ''}.`,
   };
 }
 
 function mtp(e, model) {
   const name = 'MTP: tokens guessed ahead';
   if (!e.mtp) {
-    return unused('mtp', name, model && !model.mtp ? 'this model has no layer that guesses ahead.' : 'drafting was off for this answer.');
+    const able = !model || model.mtp;
+    return unused('mtp', name, able ? 'drafting was off for this answer.' : 'this model has no layer that guesses ahead.');
   }
   const {drafted, accepted, seconds_saved: saved} = e.mtp;
   if (!(drafted > 0)) {
@@ -113,7 +116,7 @@ function mtp(e, model) {
     id: 'mtp', name, used: true,
     value: `${format.count(accepted)} of ${format.plural(drafted, 'guess', 'guesses')} right`,
     ratio: format.percent(accepted / drafted),
-    bars: [{words: `${format.count(accepted)} right`, size: accepted}, {words: `${format.count(drafted)} guessed`, size: drafted}],
+    bars: [accepted, drafted],
     text: `A right guess is a token that needs no step of its own; the text is the same without.${effect}`,
   };
 }

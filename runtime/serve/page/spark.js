@@ -10,7 +10,8 @@ export class Spark {
     this.values = [];
     this.line = svg('path', {class: 'line'});
     this.area = svg('path', {class: 'area'});
-    this.element = svg('svg', {class: 'spark', viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true'},
+    const box = `0 0 ${WIDTH} ${HEIGHT}`;
+    this.element = svg('svg', {class: 'spark', viewBox: box, preserveAspectRatio: 'none', 'aria-hidden': 'true'},
       svg('path', {class: 'base', d: `M0 ${HEIGHT - .5}H${WIDTH}`}), this.area, this.line);
     this.draw(1);
   }

@@ -60,7 +60,8 @@ export function completionBody(messages, settings, model) {
   return {model, prompt, ...options(settings)};
 }
 
-// Asks for the answer to `messages`, of the model that modelName() gives, and fills `answer` until it ends; changed() is called whenever there is more.
+// Asks for the answer to `messages`, of the model that modelName() gives, and fills `answer` until it ends; changed() is
+// called whenever there is more.
 // Never throws: what went wrong is in answer.error, and answer.stopped says that `signal` ended it.
 export async function runTurn({messages, settings, modelName, answer, signal, changed}) {
   try {

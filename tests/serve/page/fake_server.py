@@ -213,9 +213,10 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(script.each * self.state.pace * state_random.uniform(0.5, 1.5))
         self.chunk(chat, {}, "tool_calls" if any(kind == "tool" for kind, _ in script.parts) else "stop")
         prompt_tokens += script.prefill
+        cached = min(script.cached, prompt_tokens - 1)
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": count, "total_tokens": prompt_tokens + count,
-                 "prompt_tokens_details": {"cached_tokens": script.cached}}
-        self.chunk(chat, usage=usage, efficiency=efficiency(prompt_tokens, count, script.cached, began, first))
+                 "prompt_tokens_details": {"cached_tokens": cached}}
+        self.chunk(chat, usage=usage, efficiency=efficiency(prompt_tokens, count, cached, began, first))
         self.piece("data: [DONE]\n\n")
 
 

@@ -34,12 +34,13 @@ class Page:
 
     def fresh(self):
         """The page as a stranger sees it."""
-        self.open(self.url)
-        self.evaluate("localStorage.clear(), sessionStorage.clear()")
+        self.open("about:blank")  # the page saves what it has when it is left
+        self.call("Storage.clearDataForOrigin", origin=self.url.rstrip("/"), storageTypes="local_storage")
+        self.open(self.url + "?" + str(time.monotonic_ns()))
+        self.evaluate("sessionStorage.clear()")
         if self.key:
             self.evaluate(f"sessionStorage.setItem('qiao.key', {json.dumps(json.dumps(self.key))})")
-        # The page saves what it has when it is left; nothing was said here, so nothing comes back.
-        self.open(self.url + "?" + str(time.monotonic_ns()))
+            self.open(self.url + "?with-key")
         self.wait("document.querySelector('#welcome-facts div')", "the figures came")
 
     def ask(self, text, wait=True):
@@ -266,7 +267,7 @@ def main():
     parser.add_argument("--only", default="", help="tests whose names contain this")
     arguments = parser.parse_args()
     if not devtools.find_chromium():
-        print("skipped: no Chromium is installed (apt-get install chromium)")
+        print("page_test: Skipped\nno Chromium is installed (apt-get install chromium)")  # as tools/test reads it
         return 77
     if arguments.screenshots:
         arguments.screenshots.mkdir(parents=True, exist_ok=True)
@@ -275,7 +276,7 @@ def main():
     url = arguments.base_url
     if not url:
         import fake_tests
-        server = fake_server.start(pace=0.25)
+        server = fake_server.start(pace=0.15)
         url = f"http://127.0.0.1:{server.server_address[1]}/"
         tests = ANY + fake_tests.ALL
     browser = devtools.Browser()
