@@ -177,7 +177,9 @@ TEST_F(HttpAbuseTest, IdleConnectionsAreSmall) {
   const int64_t each = (ResidentBytes() - before) / kConnections;
   RecordProperty("bytes_each", static_cast<int>(each));
   std::printf("%lld bytes for each idle connection, both ends\n", static_cast<long long>(each));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they keep what was freed
   EXPECT_LE(each, 32 << 10);
+#endif
   // They still work, and a new one has its turn.
   for (int i = 0; i < kConnections; i += 100) {
     const auto answer = clients[static_cast<size_t>(i)].Ask(Get("/hello"));
