@@ -13,8 +13,9 @@ bool Workers::Add(std::function<void()> job) {
     const std::lock_guard lock(mutex_);
     if (stopping_ || jobs_.size() >= most_queued_) return false;
     jobs_.push_back(std::move(job));
+    // Under the lock: once the job has run, nobody need know of this call any more, and the destructor may follow.
+    changed_.notify_one();
   }
-  changed_.notify_one();
   return true;
 }
 
