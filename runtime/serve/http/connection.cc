@@ -43,7 +43,8 @@ void Connection::Start(std::list<std::shared_ptr<Connection>>::iterator self) {
 
 std::string Connection::PeerName() const {
   const std::string address = peer_.address().to_string();
-  return absl::StrFormat(peer_.address().is_v6() ? "[%s]:%d" : "%s:%d", address, peer_.port());
+  const bool six = peer_.address().is_v6();
+  return absl::StrFormat("%s%s%s:%d", six ? "[" : "", address, six ? "]" : "", peer_.port());
 }
 
 // ---- reading ----

@@ -33,13 +33,15 @@ void Connection::WaitWritable() {
 }
 
 void Connection::Pump() {
-  if (state_ == State::kAnswer && all_written()) Guard([this] { Flush(); });
+  if (state_ != State::kAnswer) return;
+  if (exchange_->cut()) return Close(true);
+  if (all_written()) Guard([this] { Flush(); });
 }
 
 bool Connection::TakeNews() {
   Exchange::News news = exchange_->Take();
   // An abandoned stream that only the connection's end delimits would look whole.
-  if (news.cut || (news.abandoned && exchange_->framing() == Framing::kUntilClose)) {
+  if (news.abandoned && exchange_->framing() == Framing::kUntilClose) {
     Close(true);
     return false;
   }

@@ -77,6 +77,7 @@ bool Exchange::Write(std::string piece) {
   if (phase_ != Phase::kStream || gone_ || cut_) return false;
   if (unsent_ > unsent_limit_) {
     cut_ = true;
+    woken_ = false;  // the network thread may have been told of news that it cannot write yet
     Wake(std::move(lock));
     return false;
   }
@@ -132,9 +133,12 @@ void Exchange::Abandon() {
 Exchange::News Exchange::Take() {
   const std::lock_guard lock(mutex_);
   woken_ = false;
-  News news = std::exchange(news_, {});
-  news.cut = cut_;
-  return news;
+  return std::exchange(news_, {});
+}
+
+bool Exchange::cut() const {
+  const std::lock_guard lock(mutex_);
+  return cut_;
 }
 
 void Exchange::Written(int64_t bytes) {

@@ -58,9 +58,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     std::string bytes;                 // of the stream, framed
     bool ended = false;                // nothing follows
     bool abandoned = false;  // a stream that ended without EndStream: its end must not look like one
-    bool cut = false;        // the client reads too slowly
   };
   News Take();
+  bool cut() const;             // the client reads too slowly: to be closed, whatever is still being written
   void Written(int64_t bytes);  // of what Take gave as `bytes`
   // The answer is complete: what a handler still does has no effect.
   void Complete();
