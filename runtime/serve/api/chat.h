@@ -12,9 +12,4 @@ absl::StatusOr<Call> ParseChat(const OrderedJson& body, const ModelFacts& model,
 OrderedJson WholeChat(const Call& call, const AnswerHeader& header, const Answer& answer);
 std::unique_ptr<AnswerStream> StreamChat(const Call& call, const AnswerHeader& header);
 
-// {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
-OrderedJson OpenAiUsage(const AnswerTotals& totals);
-// "stop", "length", "tool_calls"
-std::string_view OpenAiFinish(Ended ended);
-
 }  // namespace qiao::serve

@@ -1,41 +1,24 @@
 // OpenAI's chat completions: the answer, whole or in chunks.
-#include <algorithm>
+#include <utility>
 
 #include "runtime/serve/api/chat.h"
+#include "runtime/serve/api/openai_answer.h"
 
 namespace qiao::serve {
 namespace {
 
-OrderedJson Bytes(const std::string& text) {
-  OrderedJson bytes = OrderedJson::array();
-  for (const char c : text) bytes.push_back(static_cast<unsigned char>(c));
-  return bytes;
-}
-
-OrderedJson Scored(const TokenText& token, float logprob) {
-  // JSON has no infinity; a token that cannot be is given the least that OpenAI gives.
-  return {{"token", token.text}, {"logprob", std::max(logprob, -9999.0F)}, {"bytes", Bytes(token.bytes)}};
-}
+constexpr CompletionKind kKind{"chatcmpl-", "chat.completion", "chat.completion.chunk"};
 
 OrderedJson Logprobs(absl::Span<const ScoredToken> tokens) {
-  OrderedJson content = OrderedJson::array();
-  for (const ScoredToken& token : tokens) {
-    OrderedJson entry = Scored(token.token, token.logprob);
-    entry["top_logprobs"] = OrderedJson::array();
-    for (const ScoredToken::Alternative& other : token.top) {
-      entry["top_logprobs"].push_back(Scored(other.token, other.logprob));
-    }
-    content.push_back(std::move(entry));
-  }
-  return {{"content", std::move(content)}, {"refusal", nullptr}};
+  return {{"content", OpenAiLogprobs(tokens)}, {"refusal", nullptr}};
 }
 
-class ChatStream : public AnswerStream {
+class ChatStream : public CompletionChunks {
  public:
-  ChatStream(const Call& call, const AnswerHeader& header) : call_(call), header_(header) {}
+  ChatStream(const Call& call, const AnswerHeader& header) : CompletionChunks(kKind, call, header) {}
 
   void Begin(std::string& out) override {
-    for (int64_t i = 0; i < header_.choices; ++i) Chunk(i, {{"role", "assistant"}, {"content", ""}}, out);
+    for (int64_t i = 0; i < header().choices; ++i) Delta(i, {{"role", "assistant"}, {"content", ""}}, out);
   }
 
   void Piece(int64_t choice, const AnswerPiece& piece, absl::Span<const ScoredToken> tokens,
@@ -61,49 +44,22 @@ class ChatStream : public AnswerStream {
       case AnswerPiece::Kind::kToolEnd:
         return;
     }
-    Chunk(choice, std::move(delta), out, nullptr, tokens);
+    Delta(choice, std::move(delta), out, nullptr, tokens);
   }
 
   void End(int64_t choice, const AnswerChoice& whole, std::string& out) override {
-    Chunk(choice, OrderedJson::object(), out, OrderedJson(std::string(OpenAiFinish(whole.ended))));
-  }
-
-  void Done(const AnswerTotals& totals, std::string& out) override {
-    if (call_.include_usage || !totals.efficiency.is_null()) {
-      OrderedJson last = Envelope();
-      last["choices"] = OrderedJson::array();
-      if (call_.include_usage) last["usage"] = OpenAiUsage(totals);
-      if (!totals.efficiency.is_null()) last["efficiency"] = totals.efficiency;
-      AppendEvent("", last, out);
-    }
-    out += "data: [DONE]\n\n";
-  }
-
-  void Failed(const absl::Status& status, std::string& out) override {
-    AppendEvent("", OpenAiError(Describe(status)), out);
+    Delta(choice, OrderedJson::object(), out, OrderedJson(std::string(OpenAiFinish(whole.ended))));
   }
 
  private:
-  OrderedJson Envelope() const {
-    return {{"id", "chatcmpl-" + header_.suffix},
-            {"object", "chat.completion.chunk"},
-            {"created", header_.created},
-            {"model", header_.model}};
-  }
-
-  void Chunk(int64_t choice, OrderedJson delta, std::string& out, OrderedJson finish = nullptr,
+  void Delta(int64_t choice, OrderedJson delta, std::string& out, OrderedJson finish = nullptr,
              absl::Span<const ScoredToken> tokens = {}) const {
-    OrderedJson chunk = Envelope();
-    chunk["choices"] = OrderedJson::array({{{"index", choice},
-                                            {"delta", std::move(delta)},
-                                            {"logprobs", tokens.empty() ? OrderedJson() : Logprobs(tokens)},
-                                            {"finish_reason", std::move(finish)}}});
-    if (call_.include_usage) chunk["usage"] = nullptr;
-    AppendEvent("", chunk, out);
+    Chunk({{"index", choice},
+           {"delta", std::move(delta)},
+           {"logprobs", tokens.empty() ? OrderedJson() : Logprobs(tokens)},
+           {"finish_reason", std::move(finish)}},
+          out);
   }
-
-  const Call& call_;
-  const AnswerHeader& header_;
 };
 
 class ChatProtocol : public Protocol {
@@ -123,29 +79,6 @@ class ChatProtocol : public Protocol {
 
 }  // namespace
 
-std::string_view OpenAiFinish(Ended ended) {
-  switch (ended) {
-    case Ended::kLength:
-      return "length";
-    case Ended::kToolCalls:
-      return "tool_calls";
-    default:
-      return "stop";
-  }
-}
-
-OrderedJson OpenAiUsage(const AnswerTotals& t) {
-  return {{"prompt_tokens", t.prompt_tokens},
-          {"completion_tokens", t.completion_tokens},
-          {"total_tokens", t.prompt_tokens + t.completion_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", t.cached_tokens}, {"audio_tokens", 0}}},
-          {"completion_tokens_details",
-           {{"reasoning_tokens", t.reasoning_tokens},
-            {"audio_tokens", 0},
-            {"accepted_prediction_tokens", 0},
-            {"rejected_prediction_tokens", 0}}}};
-}
-
 OrderedJson WholeChat(const Call& call, const AnswerHeader& header, const Answer& answer) {
   OrderedJson choices = OrderedJson::array();
   for (size_t i = 0; i < answer.choices.size(); ++i) {
@@ -163,11 +96,7 @@ OrderedJson WholeChat(const Call& call, const AnswerHeader& header, const Answer
                        {"logprobs", call.spec.logprobs >= 0 ? Logprobs(choice.tokens) : OrderedJson()},
                        {"finish_reason", OpenAiFinish(choice.ended)}});
   }
-  OrderedJson out = {{"id", "chatcmpl-" + header.suffix}, {"object", "chat.completion"},
-                     {"created", header.created},         {"model", header.model},
-                     {"choices", std::move(choices)},     {"usage", OpenAiUsage(answer.totals)}};
-  if (!answer.totals.efficiency.is_null()) out["efficiency"] = answer.totals.efficiency;
-  return out;
+  return WholeCompletion(kKind, header, std::move(choices), answer.totals);
 }
 
 std::unique_ptr<AnswerStream> StreamChat(const Call& call, const AnswerHeader& header) {

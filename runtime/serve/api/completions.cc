@@ -1,10 +1,11 @@
 // OpenAI's text completions (POST /v1/completions), with `echo` and `logprobs` as lm-evaluation-harness asks.
 #include <algorithm>
 
-#include "runtime/serve/api/chat.h"
 #include "runtime/serve/api/errors.h"
 #include "runtime/serve/api/fields.h"
+#include "runtime/serve/api/openai_answer.h"
 #include "runtime/serve/api/openai_fields.h"
+#include "runtime/serve/api/protocol.h"
 
 namespace qiao::serve {
 namespace {
@@ -96,11 +97,11 @@ OrderedJson Logprobs(absl::Span<const ScoredToken> tokens, int64_t& offset) {
               offsets = OrderedJson::array();
   for (const ScoredToken& token : tokens) {
     texts.push_back(token.token.text);
-    values.push_back(token.scored ? OrderedJson(std::max(token.logprob, -9999.0F)) : OrderedJson());
+    values.push_back(token.scored ? OrderedJson(FiniteLogprob(token.logprob)) : OrderedJson());
     OrderedJson top = OrderedJson::object();
     for (const ScoredToken::Alternative& other : token.top) {
       // Several tokens may have one spelling (parts of characters): the likeliest stays.
-      if (!top.contains(other.token.text)) top[other.token.text] = std::max(other.logprob, -9999.0F);
+      if (!top.contains(other.token.text)) top[other.token.text] = FiniteLogprob(other.logprob);
     }
     tops.push_back(token.scored ? std::move(top) : OrderedJson());
     offsets.push_back(offset);
@@ -113,60 +114,36 @@ OrderedJson Logprobs(absl::Span<const ScoredToken> tokens, int64_t& offset) {
           {"text_offset", std::move(offsets)}};
 }
 
-class CompletionStream : public AnswerStream {
+constexpr CompletionKind kKind{"cmpl-", "text_completion", "text_completion"};
+
+class CompletionStream : public CompletionChunks {
  public:
   CompletionStream(const Call& call, const AnswerHeader& header)
-      : call_(call), header_(header), offsets_(static_cast<size_t>(header.choices), 0) {}
+      : CompletionChunks(kKind, call, header), offsets_(static_cast<size_t>(header.choices), 0) {}
 
   void Begin(std::string&) override {}
 
   void Piece(int64_t choice, const AnswerPiece& piece, absl::Span<const ScoredToken> tokens,
              std::string& out) override {
-    Chunk(choice, piece.text, nullptr, tokens, out);
+    Text(choice, piece.text, nullptr, tokens, out);
   }
 
   void End(int64_t choice, const AnswerChoice& whole, std::string& out) override {
-    Chunk(choice, "", std::string(OpenAiFinish(whole.ended)), {}, out);
-  }
-
-  void Done(const AnswerTotals& totals, std::string& out) override {
-    if (call_.include_usage || !totals.efficiency.is_null()) {
-      OrderedJson last = Envelope();
-      last["choices"] = OrderedJson::array();
-      if (call_.include_usage) last["usage"] = OpenAiUsage(totals);
-      if (!totals.efficiency.is_null()) last["efficiency"] = totals.efficiency;
-      AppendEvent("", last, out);
-    }
-    out += "data: [DONE]\n\n";
-  }
-
-  void Failed(const absl::Status& status, std::string& out) override {
-    AppendEvent("", OpenAiError(Describe(status)), out);
+    Text(choice, "", std::string(OpenAiFinish(whole.ended)), {}, out);
   }
 
  private:
-  OrderedJson Envelope() const {
-    return {{"id", "cmpl-" + header_.suffix},
-            {"object", "text_completion"},
-            {"created", header_.created},
-            {"model", header_.model}};
-  }
-
-  void Chunk(int64_t choice, const std::string& text, OrderedJson finish,
-             absl::Span<const ScoredToken> tokens, std::string& out) {
-    OrderedJson chunk = Envelope();
+  void Text(int64_t choice, const std::string& text, OrderedJson finish, absl::Span<const ScoredToken> tokens,
+            std::string& out) {
     OrderedJson logprobs;
     if (!tokens.empty()) logprobs = Logprobs(tokens, offsets_[static_cast<size_t>(choice)]);
-    chunk["choices"] = OrderedJson::array({{{"index", choice},
-                                            {"text", text},
-                                            {"logprobs", std::move(logprobs)},
-                                            {"finish_reason", std::move(finish)}}});
-    if (call_.include_usage) chunk["usage"] = nullptr;
-    AppendEvent("", chunk, out);
+    Chunk({{"index", choice},
+           {"text", text},
+           {"logprobs", std::move(logprobs)},
+           {"finish_reason", std::move(finish)}},
+          out);
   }
 
-  const Call& call_;
-  const AnswerHeader& header_;
   std::vector<int64_t> offsets_;  // of each choice: characters so far
 };
 
@@ -188,11 +165,7 @@ class CompletionProtocol : public Protocol {
            {"logprobs", call.spec.logprobs >= 0 ? Logprobs(choice.tokens, offset) : OrderedJson()},
            {"finish_reason", OpenAiFinish(choice.ended)}});
     }
-    OrderedJson out = {{"id", "cmpl-" + header.suffix}, {"object", "text_completion"},
-                       {"created", header.created},     {"model", header.model},
-                       {"choices", std::move(choices)}, {"usage", OpenAiUsage(answer.totals)}};
-    if (!answer.totals.efficiency.is_null()) out["efficiency"] = answer.totals.efficiency;
-    return out;
+    return WholeCompletion(kKind, header, std::move(choices), answer.totals);
   }
 
   std::unique_ptr<AnswerStream> Stream(const Call& call, const AnswerHeader& header) const override {
