@@ -210,6 +210,8 @@ Result<std::vector<int32_t>> Engine::Tokenize(std::string_view text, bool add_sp
   });
 }
 
+int64_t Engine::MostPromptBytes() const { return static_cast<int64_t>(impl_->most_prompt_bytes); }
+
 Result<std::string> Engine::Detokenize(const std::vector<int32_t>& ids, bool special_text) const {
   return Guarded([&]() -> Result<std::string> {
     if (!impl_->folder->tokenizer)

@@ -118,7 +118,7 @@ void Metrics::Answered(const AnswerTotals& t) {
   f.read_seconds = 0.9 * f.read_seconds + t.prefill_seconds;
 }
 
-void Metrics::Request(std::string_view route, int status, double) {
+void Metrics::Request(std::string_view route, int status) {
   prometheus::Labels labels = families_->labels;
   labels["route"] = std::string(route);
   labels["status"] = std::to_string(status);

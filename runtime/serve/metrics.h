@@ -25,7 +25,7 @@ class Metrics {
   Metrics& operator=(const Metrics&) = delete;
 
   void Answered(const AnswerTotals& totals);
-  void Request(std::string_view route, int status, double seconds);
+  void Request(std::string_view route, int status);
 
   std::string Text(const EngineStats& engine, const DeviceReport& device, const HttpCounters& http);
   // Counted anew every half second at most, from the counters that are given.

@@ -27,6 +27,8 @@ bool NamesThisMachine(std::string_view host) {
 
 }  // namespace
 
+bool IsLoopback(std::string_view address) { return address.rfind("127.", 0) == 0 || address == "::1"; }
+
 bool Origins::Allowed(std::string_view origin) const {
   return std::any_of(allowed_.begin(), allowed_.end(),
                      [&](const std::string& allowed) { return allowed == "*" || allowed == origin; });

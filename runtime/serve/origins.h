@@ -10,6 +10,9 @@
 
 namespace qiao::serve {
 
+// Of an address to listen on: only this machine reaches it.
+bool IsLoopback(std::string_view address);
+
 class Origins {
  public:
   // `allowed`: "https://chat.example", or "*". `local`: the server listens on loopback and asks for no key; then it only

@@ -36,18 +36,6 @@ constexpr int kLongestWait = 60;  // seconds that a refused client is told to wa
 using RequestPtr = std::shared_ptr<const HttpRequest>;
 using ResponderPtr = std::shared_ptr<Responder>;
 
-bool IsLoopback(const std::string& host) { return host.rfind("127.", 0) == 0 || host == "::1"; }
-
-// Beyond this many bytes a text has more tokens than the context. Normal forms may shorten it by a factor of three.
-int64_t MostPromptBytes(const Engine& engine, int64_t vocab) {
-  size_t longest = 1;
-  for (int64_t id = 0; id < vocab; ++id) {
-    const Result<std::string> bytes = engine.TokenBytes(static_cast<int32_t>(id));
-    if (bytes.ok()) longest = std::max(longest, bytes->size());
-  }
-  return 4 * engine.context() * static_cast<int64_t>(longest);
-}
-
 class ServerImpl : public Server {
  public:
   ServerImpl(Engine& engine, ServerOptions options)
@@ -63,7 +51,6 @@ class ServerImpl : public Server {
     host_.model = model_;
     host_.format = DetectAnswerFormat(engine_.ChatTemplateSource(/*tools=*/true));
     host_.model_id = options_.model_id;
-    host_.prompt_bytes = MostPromptBytes(engine_, model_.vocab);
     host_.answered = [this](const AnswerTotals& totals) { metrics_.Answered(totals); };
     host_.prefill_rate = [this] { return metrics_.prefill_rate(); };
     host_.retry_after = [this] { return RetryAfter(); };
@@ -310,9 +297,7 @@ HttpResponse ServerImpl::Models(const HttpRequest& request) const {
   }
   const std::string asked = request.path.substr(std::string_view("/v1/models/").size());
   if (asked == options_.model_id) return JsonResponse(model);
-  return Refusal(request, WithErrorCode(NotFound("the model \"%s\" is not served here; \"%s\" is",
-                                                 asked.substr(0, 100), options_.model_id),
-                                        "model_not_found"));
+  return Refusal(request, ModelNotServed(asked, options_.model_id));
 }
 
 // {"prompt" or "content": text, "add_special_tokens": true} -> {"tokens", "count", "max_model_len"}: the spellings of
@@ -341,7 +326,7 @@ absl::StatusOr<OrderedJson> ServerImpl::Detokenize(const HttpRequest& request) c
   QIAO_ASSIGN_OR_RETURN(const OrderedJson* tokens, body.NeedArray("tokens", options_.api.json_values));
   std::vector<int32_t> ids;
   for (const OrderedJson& id : *tokens) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= facts_.vocab) {
+    if (!IsTokenId(id, facts_.vocab)) {
       return BadParam("tokens", absl::StrFormat("must be token ids of 0..%d", facts_.vocab - 1));
     }
     ids.push_back(id.get<int32_t>());
@@ -355,7 +340,7 @@ absl::StatusOr<OrderedJson> ServerImpl::CountTokens(const HttpRequest& request) 
   QIAO_ASSIGN_OR_RETURN(const OrderedJson body, Body(request));
   QIAO_ASSIGN_OR_RETURN(const serve::Call call, ParseCountTokens(body, facts_, options_.api));
   QIAO_ASSIGN_OR_RETURN(const ComposedPrompt prompt, ComposeChat(engine_, call, host_.format));
-  QIAO_RETURN_IF_ERROR(CheckPromptBytes(host_, prompt.text));
+  QIAO_RETURN_IF_ERROR(CheckPromptBytes(engine_, prompt.text));
   const Result<std::vector<int32_t>> ids = engine_.Tokenize(prompt.text, /*add_special=*/false);
   if (!ids.ok()) return FromPublic(ids.status());
   return OrderedJson{{"input_tokens", ids->size()}};
@@ -364,7 +349,7 @@ absl::StatusOr<OrderedJson> ServerImpl::CountTokens(const HttpRequest& request) 
 // The transport has told the handler's answers; here is what is counted and logged of all.
 void ServerImpl::Access(const AccessRecord& record) {
   const std::string path(record.path);
-  metrics_.Request(routes_.count(path) ? path : "other", record.status, record.seconds);
+  metrics_.Request(routes_.count(path) ? path : "other", record.status);
   if (!options_.log) return;
   options_.log(LogLevel::kInfo,
                absl::StrFormat("%s %s %s %s %d %d bytes %.3f s", record.id, record.peer, record.method, path,

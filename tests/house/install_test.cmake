@@ -44,7 +44,7 @@ foreach(symbol IN LISTS symbols)
     message(FATAL_ERROR "libqiao_engine.so exports \"${symbol}\", which qiao/engine.h does not declare")
   endif()
 endforeach()
-foreach(name Engine::Load Engine::~Engine Engine::Generate Engine::Tokenize Engine::Detokenize Engine::TokenBytes Engine::RenderChat
+foreach(name Engine::Load Engine::~Engine Engine::Generate Engine::Tokenize Engine::MostPromptBytes Engine::Detokenize Engine::TokenBytes Engine::RenderChat
         Engine::HasChatTemplate Engine::ChatTemplateSource
         Engine::RecommendedSampling Engine::model Engine::memory Engine::device Engine::context
         CancelToken::CancelToken CancelToken::Cancel CancelToken::cancelled Version)

@@ -6,7 +6,10 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
 #include "runtime/base/mmap.h"
+#include "runtime/serve/origins.h"
 #include "runtime/serve/server.h"
 #include "tools/infer/args.h"
 #include "tools/infer/exit.h"
@@ -22,24 +25,18 @@ namespace {
 constexpr size_t kMostKeyBytes = 1 << 20;  // of a file of keys
 constexpr int kLookEveryMs = 100;
 
-bool IsLoopback(const std::string& host) { return host.rfind("127.", 0) == 0 || host == "::1"; }
-
 absl::StatusOr<std::vector<std::string>> ReadKeys(const ServeArgs& args) {
   std::vector<std::string> keys = args.api_keys;
   if (const char* key = std::getenv("QIAO_API_KEY"); key != nullptr && *key != '\0') keys.emplace_back(key);
   if (!args.api_key_file.empty()) {
     absl::StatusOr<std::string> text = ReadFile(args.api_key_file, kMostKeyBytes);
     if (!text.ok()) return WithExit(text.status(), kExitModel);
-    size_t found = 0;
-    for (size_t at = 0; at < text->size();) {
-      const size_t end = std::min(text->find('\n', at), text->size());
-      std::string key = text->substr(at, end - at);
-      while (!key.empty() && (key.back() == '\r' || key.back() == ' ')) key.pop_back();
-      if (!key.empty()) keys.push_back(std::move(key)), ++found;
-      at = end + 1;
+    const size_t before = keys.size();
+    for (absl::string_view line : absl::StrSplit(*text, '\n', absl::SkipWhitespace())) {
+      keys.emplace_back(absl::StripTrailingAsciiWhitespace(line));
     }
     // A file that was meant to guard the server must not leave it open.
-    if (found == 0) return UsageError(args.api_key_file + ": no key is in it");
+    if (keys.size() == before) return UsageError(args.api_key_file + ": no key is in it");
   }
   for (const std::string& key : keys) {
     if (key.empty()) return UsageError("an API key is empty");
@@ -128,7 +125,7 @@ void KeepMemoryFlat() {
 absl::Status Serve(const ServeArgs& args) {
   QIAO_ASSIGN_OR_RETURN(std::vector<std::string> keys, ReadKeys(args));
   const bool keyed = !keys.empty();
-  if (!IsLoopback(args.host) && !keyed && !args.allow_anyone) {
+  if (!serve::IsLoopback(args.host) && !keyed && !args.allow_anyone) {
     return UsageError(
         absl::StrFormat("at %s other machines can reach the server, and no key is asked for", args.host),
         "give --api-key or QIAO_API_KEY, or --allow-anyone if that is meant");

@@ -351,6 +351,9 @@ class QIAO_API Engine {
   Status Submit(const GenerateRequest& request, TokenCallback on_token, DoneCallback on_done);
 
   Result<std::vector<int32_t>> Tokenize(std::string_view text, bool add_special) const;
+  // A prompt of more bytes has more tokens than the context; Submit and Generate refuse it without cutting it into
+  // tokens. 0 without a tokenizer.
+  int64_t MostPromptBytes() const;
   // Special tokens are left out unless `special_text`. Ids outside the vocabulary add nothing.
   Result<std::string> Detokenize(const std::vector<int32_t>& ids, bool special_text = false) const;
   // The bytes that a token adds to a text, special ones as they are spelled; they need not be whole characters.

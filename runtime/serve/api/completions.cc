@@ -17,7 +17,7 @@ absl::StatusOr<std::vector<int32_t>> ReadIds(const OrderedJson& array, const std
   ids.reserve(array.size());
   for (size_t i = 0; i < array.size(); ++i) {
     const OrderedJson& id = array[i];
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= model.vocab) {
+    if (!IsTokenId(id, model.vocab)) {
       return BadParam(absl::StrFormat("%s[%d]", path, i),
                       absl::StrFormat("must be a token id of 0..%d", model.vocab - 1));
     }

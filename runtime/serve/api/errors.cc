@@ -79,6 +79,12 @@ absl::Status Busy(std::string_view message, int retry_after_seconds) {
   return status;
 }
 
+absl::Status ModelNotServed(std::string_view asked, std::string_view served) {
+  return WithErrorCode(
+      NotFound("the model \"%s\" is not served here; \"%s\" is", asked.substr(0, 100), served),
+      "model_not_found");
+}
+
 absl::Status FromPublic(const Status& status) {
   if (status.ok()) return absl::OkStatus();
   return absl::Status(static_cast<absl::StatusCode>(static_cast<int>(status.code())), status.message());

@@ -18,6 +18,9 @@ absl::Status WithErrorCode(absl::Status status, std::string_view code);
 // The server has too much to do: 429, with Retry-After.
 absl::Status Busy(std::string_view message, int retry_after_seconds);
 
+// NOT_FOUND: the client asks for another model.
+absl::Status ModelNotServed(std::string_view asked, std::string_view served);
+
 absl::Status FromPublic(const Status& status);
 
 struct ApiError {

@@ -37,6 +37,10 @@ std::string_view TypeName(const OrderedJson& value) {
   }
 }
 
+bool IsTokenId(const OrderedJson& value, int64_t vocab) {
+  return value.is_number_integer() && value.get<int64_t>() >= 0 && value.get<int64_t>() < vocab;
+}
+
 absl::StatusOr<Fields> Fields::Of(const OrderedJson& value, std::string path) {
   if (!value.is_object()) return WrongType(path.empty() ? "the body" : path, "an object", value);
   return Fields(value, std::move(path));

@@ -50,6 +50,9 @@ class Fields {
   std::string path_;
 };
 
+// Whether it is a whole number of 0 .. vocab - 1.
+bool IsTokenId(const OrderedJson& value, int64_t vocab);
+
 // "a string", "a number", ... for errors.
 std::string_view TypeName(const OrderedJson& value);
 

@@ -42,7 +42,7 @@ absl::Status ReadStopTokens(const Fields& body, const ModelFacts& model, const A
   QIAO_ASSIGN_OR_RETURN(const OrderedJson* ids, body.Array("stop_token_ids", limits.stop));
   if (ids == nullptr) return absl::OkStatus();
   for (const OrderedJson& id : *ids) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= model.vocab) {
+    if (!IsTokenId(id, model.vocab)) {
       return BadParam(body.PathOf("stop_token_ids"),
                       absl::StrFormat("must be token ids of 0..%d", model.vocab - 1));
     }

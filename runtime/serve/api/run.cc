@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "runtime/base/clock.h"
-#include "runtime/base/json_cursor.h"
 #include "runtime/serve/api/efficiency.h"
 #include "runtime/serve/api/errors.h"
 #include "runtime/serve/api/lanes.h"
 #include "runtime/serve/api/prompt.h"
+#include "runtime/text/utf8.h"
 
 namespace qiao::serve {
 namespace {
@@ -158,9 +158,7 @@ bool RunImpl::Start() {
 
 absl::Status RunImpl::Prepare(std::vector<GenerateRequest>& requests) {
   if (!call_.model.empty() && call_.model != host_.model_id) {
-    return WithErrorCode(NotFound("the model \"%s\" is not served here; \"%s\" is",
-                                  call_.model.substr(0, 100), host_.model_id),
-                         "model_not_found");
+    return ModelNotServed(call_.model, host_.model_id);
   }
   if (!call_.has_max_tokens) call_.spec.max_tokens = host_.engine->context();
   call_.spec.sampling.seed = seed_;
@@ -189,7 +187,7 @@ absl::Status RunImpl::PrepareChat(std::vector<GenerateRequest>& requests) {
   // An answer that must be JSON has no other parts.
   if (call_.spec.constraint.kind != Constraint::Kind::kNone) prompt_.format = AnswerFormat();
   if (prompt_.forced.needed) {
-    QIAO_RETURN_IF_ERROR(CheckPromptBytes(host_, prompt_.text));
+    QIAO_RETURN_IF_ERROR(CheckPromptBytes(*host_.engine, prompt_.text));
     for (int32_t i = 0; i < call_.spec.n; ++i) {
       parts_.push_back({.first_choice = i, .counts_prompt = i == 0, .naming = prompt_.forced.name.empty()});
       QIAO_ASSIGN_OR_RETURN(GenerateRequest request, ForcedRequest(call_, prompt_, prompt_.forced.name));
@@ -204,7 +202,7 @@ absl::Status RunImpl::PrepareChat(std::vector<GenerateRequest>& requests) {
     header_.prompt_tokens = static_cast<int64_t>(ids.size());
     return absl::OkStatus();
   }
-  QIAO_RETURN_IF_ERROR(CheckPromptBytes(host_, prompt_.text));
+  QIAO_RETURN_IF_ERROR(CheckPromptBytes(*host_.engine, prompt_.text));
   GenerateRequest request = call_.spec;
   Result<std::vector<int32_t>> ids = host_.engine->Tokenize(prompt_.text, /*add_special=*/false);
   if (!ids.ok()) return FromPublic(ids.status());
@@ -243,7 +241,7 @@ absl::Status RunImpl::PrepareTexts(std::vector<GenerateRequest>& requests) {
       }
     }
     if (prompt.ids.empty()) {
-      QIAO_RETURN_IF_ERROR(CheckPromptBytes(host_, prompt.text));
+      QIAO_RETURN_IF_ERROR(CheckPromptBytes(*host_.engine, prompt.text));
       request.prompt = prompt.text;
     } else {
       request.ids = std::move(prompt.ids);
@@ -293,8 +291,7 @@ void RunImpl::Fail(absl::Status status) {
     if (!failure_) failure_ = std::move(status);
     // What the engine makes of it must come after the reason.
     cancel_.Cancel();
-    if (processing_) return;
-    processing_ = true;
+    if (std::exchange(processing_, true)) return;
   }
   host_.workers->Add([self = shared_from_this()] { self->Process(); });
 }
@@ -303,8 +300,7 @@ void RunImpl::Ping() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     ping_ = true;
-    if (processing_) return;
-    processing_ = true;
+    if (std::exchange(processing_, true)) return;
   }
   host_.workers->Add([self = shared_from_this()] { self->Process(); });
 }
@@ -313,8 +309,7 @@ void RunImpl::Push(Event event) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     events_.push_back(std::move(event));
-    if (processing_) return;
-    processing_ = true;
+    if (std::exchange(processing_, true)) return;
   }
   host_.workers->Add([self = shared_from_this()] { self->Process(); });
 }
@@ -442,12 +437,7 @@ void RunImpl::AddPrompt(const GenerateResult& result, size_t part) {
 TokenText RunImpl::Spell(int32_t id) const {
   TokenText token;
   if (Result<std::string> bytes = host_.engine->TokenBytes(id); bytes.ok()) token.bytes = *std::move(bytes);
-  for (size_t at = 0; at < token.bytes.size();) {
-    const size_t length =
-        Utf8SequenceLength(token.bytes.data() + at, token.bytes.data() + token.bytes.size());
-    token.text += length > 0 ? token.bytes.substr(at, length) : "\uFFFD";
-    at += std::max<size_t>(1, length);
-  }
+  token.text = text::ReplaceInvalidUtf8(token.bytes);
   return token;
 }
 
@@ -487,11 +477,12 @@ void RunImpl::FinishWith(const absl::Status& status, std::string& out) {
 
 }  // namespace
 
-absl::Status CheckPromptBytes(const RunHost& host, std::string_view prompt) {
-  if (static_cast<int64_t>(prompt.size()) <= host.prompt_bytes) return absl::OkStatus();
+absl::Status CheckPromptBytes(const Engine& engine, std::string_view prompt) {
+  const int64_t most = engine.MostPromptBytes();
+  if (most == 0 || static_cast<int64_t>(prompt.size()) <= most) return absl::OkStatus();
   return WithErrorCode(
       InvalidArgument("the prompt has %d bytes, which cannot fit the context of %d tokens; shorten it",
-                      prompt.size(), host.engine->context()),
+                      prompt.size(), engine.context()),
       "context_length_exceeded");
 }
 

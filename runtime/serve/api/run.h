@@ -20,7 +20,6 @@ struct RunHost {
   ModelDescription model;
   AnswerFormat format;
   std::string model_id;
-  int64_t prompt_bytes = 0;  // what is longer than that cannot fit the context: it is refused before it is tokenised
   // Told of every answer when it is complete; any thread.
   std::function<void(const AnswerTotals&)> answered;
   // Prompt tokens read a second, lately; 0 unknown.
@@ -45,8 +44,8 @@ class Run {
 std::shared_ptr<Run> StartRun(const RunHost& host, const Protocol& protocol, Call call,
                               const std::string& request_id, std::shared_ptr<Responder> responder);
 
-// INVALID_ARGUMENT for a prompt of more than RunHost::prompt_bytes.
-absl::Status CheckPromptBytes(const RunHost& host, std::string_view prompt);
+// INVALID_ARGUMENT for a prompt that is too long whatever its tokens are.
+absl::Status CheckPromptBytes(const Engine& engine, std::string_view prompt);
 
 // The answer for an error before there was a run.
 HttpResponse ErrorResponse(const Protocol& protocol, const absl::Status& status, std::string_view request_id);
