@@ -150,7 +150,13 @@ absl::Status Engine::Impl::Constrain(const Constraint& constraint, engine::Reque
       spec.kind = Kind::kChoice;
       break;
   }
-  QIAO_ASSIGN_OR_RETURN(request.constraint, constraints.Get(spec));
+  absl::StatusOr<std::shared_ptr<const text::Constraint>> compiled = constraints.Get(spec);
+  if (absl::IsResourceExhausted(compiled.status())) {
+    // Asking again later would not help: it is the request that asks for too much.
+    return InvalidArgument("%s", Message(compiled.status()));
+  }
+  QIAO_RETURN_IF_ERROR(compiled.status());
+  request.constraint = *std::move(compiled);
   const std::lock_guard<std::mutex> lock(trie_mutex);
   if (trie == nullptr) {
     QIAO_ASSIGN_OR_RETURN(trie, text::TokenTrie::FromTokenizer(

@@ -344,10 +344,10 @@ class QIAO_API Engine {
   // that does not fit the context is INVALID_ARGUMENT with the numbers: nothing is cut silently. So is whatever else
   // is wrong with the request, by the name of the field; the messages can be shown to whoever asked.
   Result<GenerateResult> Generate(const GenerateRequest& request, const TokenCallback& on_token);
-  // Returns at once, with what is wrong with the request or RESOURCE_EXHAUSTED where too many wait; then
-  // nothing is called. Else `on_token` (may be null) and at the end `on_done` are called on the engine's own
-  // thread, where they hold up everybody: hand the work to another thread. A destroyed engine ends its
-  // requests with kCancelled.
+  // Returns at once, with what is wrong with the request (a constraint beyond the compiler's limits is
+  // INVALID_ARGUMENT too) or RESOURCE_EXHAUSTED where too many wait; then nothing is called. Else `on_token` (may be
+  // null) and at the end `on_done` are called on the engine's own thread, where they hold up everybody: hand the
+  // work to another thread. A destroyed engine ends its requests with kCancelled.
   Status Submit(const GenerateRequest& request, TokenCallback on_token, DoneCallback on_done);
 
   Result<std::vector<int32_t>> Tokenize(std::string_view text, bool add_special) const;
