@@ -143,6 +143,15 @@ class ServerImpl : public Server {
 
 HttpResponse JsonResponse(const OrderedJson& json) { return {.body = DumpJson(json)}; }
 
+bool IsAnthropic(const HttpRequest& request) { return request.path.rfind("/v1/messages", 0) == 0; }
+
+HttpResponse Refusal(const HttpRequest& request, const absl::Status& status, int http_status = 0) {
+  HttpResponse response =
+      ErrorResponse(IsAnthropic(request) ? Messages() : ChatCompletions(), status, request.id);
+  if (http_status != 0) response.status = http_status;
+  return response;
+}
+
 void ServerImpl::AddRoutes() {
   const auto get = [this](const char* path, std::function<HttpResponse(const HttpRequest&)> make) {
     routes_[path]["GET"] = [make = std::move(make)](const HttpRequest& request,
@@ -155,8 +164,7 @@ void ServerImpl::AddRoutes() {
     routes_[path]["POST"] = [make = std::move(make)](const HttpRequest& request,
                                                      const ResponderPtr& responder) {
       absl::StatusOr<OrderedJson> json = make(request);
-      responder->Send(json.ok() ? JsonResponse(*json)
-                                : ErrorResponse(ChatCompletions(), json.status(), request.id));
+      responder->Send(json.ok() ? JsonResponse(*json) : Refusal(request, json.status()));
     };
   };
   const auto call = [this](const char* path, const Protocol& protocol) {
@@ -203,15 +211,6 @@ void ServerImpl::AddRoutes() {
       get(("/page/" + std::string(file.name)).c_str(), send);
     }
   }
-}
-
-bool IsAnthropic(const HttpRequest& request) { return request.path.rfind("/v1/messages", 0) == 0; }
-
-HttpResponse Refusal(const HttpRequest& request, const absl::Status& status, int http_status = 0) {
-  HttpResponse response =
-      ErrorResponse(IsAnthropic(request) ? Messages() : ChatCompletions(), status, request.id);
-  if (http_status != 0) response.status = http_status;
-  return response;
 }
 
 void ServerImpl::Handle(const RequestPtr& request, ResponderPtr responder) {

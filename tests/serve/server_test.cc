@@ -182,6 +182,8 @@ TEST(Server, ErrorsSayWhatIsWrongAndWhere) {
     EXPECT_NE(error["message"].get<std::string>().find(c.part), std::string::npos) << error.dump();
     EXPECT_EQ(answer.Header("x-request-id").substr(0, 4), "req_");
   }
+  const Json counted = Parsed(Ask(*server, LocalPost("/v1/messages/count_tokens", R"({"messages":[]})")));
+  EXPECT_EQ(counted["type"], "error") << "Anthropic's form";
   const std::string words(20'000, 'x');
   const Json error = Parsed(
       Ask(*server, LocalPost("/v1/chat/completions",
