@@ -11,7 +11,7 @@
 #include "runtime/serve/api/errors.h"
 #include "runtime/serve/api/fields.h"
 #include "runtime/serve/api/messages.h"
-#include "runtime/serve/api/prompt.h"
+#include "runtime/serve/api/requests.h"
 #include "runtime/serve/api/run.h"
 #include "runtime/serve/http/workers.h"
 #include "runtime/serve/keys.h"
@@ -339,10 +339,8 @@ absl::StatusOr<OrderedJson> ServerImpl::CountTokens(const HttpRequest& request) 
   QIAO_ASSIGN_OR_RETURN(const OrderedJson body, Body(request));
   QIAO_ASSIGN_OR_RETURN(const serve::Call call, ParseCountTokens(body, facts_, options_.api));
   QIAO_ASSIGN_OR_RETURN(const ComposedPrompt prompt, ComposeChat(engine_, call, host_.format));
-  QIAO_RETURN_IF_ERROR(CheckPromptBytes(engine_, prompt.text));
-  const Result<std::vector<int32_t>> ids = engine_.Tokenize(prompt.text, /*add_special=*/false);
-  if (!ids.ok()) return FromPublic(ids.status());
-  return OrderedJson{{"input_tokens", ids->size()}};
+  QIAO_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ChatTokens(engine_, prompt.text));
+  return CountedTokens(static_cast<int64_t>(ids.size()));
 }
 
 // The transport has told the handler's answers; here is what is counted and logged of all.

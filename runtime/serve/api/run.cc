@@ -13,8 +13,8 @@
 #include "runtime/serve/api/efficiency.h"
 #include "runtime/serve/api/errors.h"
 #include "runtime/serve/api/lanes.h"
-#include "runtime/serve/api/prompt.h"
-#include "runtime/text/utf8.h"
+#include "runtime/serve/api/requests.h"
+#include "runtime/serve/api/scored.h"
 
 namespace qiao::serve {
 namespace {
@@ -42,15 +42,6 @@ struct Event {
   std::optional<Result<GenerateResult>> result = {};
 };
 
-// One request to the engine. A call has several where it has several prompts, or where the choices of a forced tool
-// go separate ways.
-struct Part {
-  int64_t first_choice = 0;
-  int64_t choices = 1;
-  bool counts_prompt = true;  // the first of its prompt
-  bool naming = false;        // the model is choosing among the tools that may be called
-};
-
 class RunImpl : public Run, public std::enable_shared_from_this<RunImpl> {
  public:
   RunImpl(const RunHost& host, const Protocol& protocol, Call call, const std::string& request_id,
@@ -72,8 +63,6 @@ class RunImpl : public Run, public std::enable_shared_from_this<RunImpl> {
 
  private:
   absl::Status Prepare(std::vector<GenerateRequest>& requests);
-  absl::Status PrepareChat(std::vector<GenerateRequest>& requests);
-  absl::Status PrepareTexts(std::vector<GenerateRequest>& requests);
   absl::Status Submit(size_t part, GenerateRequest request);
   void Gone();
 
@@ -83,10 +72,7 @@ class RunImpl : public Run, public std::enable_shared_from_this<RunImpl> {
   void HandleToken(Event& event, std::string& out);
   absl::Status HandleDone(Event& event, std::string& out);
   absl::Status CallNamed(size_t part, const std::string& name, std::string& out);
-  void AddPrompt(const GenerateResult& result, size_t part);
   void Count(const Part& part, const GenerateResult& result);
-  TokenText Spell(int32_t id) const;
-  ScoredToken Score(int32_t id, float logprob, absl::Span<const TokenLogprob> top) const;
   void Complete(std::string& out);
   void FinishWith(const absl::Status& status, std::string& out);
   void Write(std::string out);
@@ -163,7 +149,11 @@ absl::Status RunImpl::Prepare(std::vector<GenerateRequest>& requests) {
   if (!call_.has_max_tokens) call_.spec.max_tokens = host_.engine->context();
   call_.spec.sampling.seed = seed_;
   call_.spec.cancel = cancel_;
-  QIAO_RETURN_IF_ERROR(call_.chat ? PrepareChat(requests) : PrepareTexts(requests));
+  QIAO_ASSIGN_OR_RETURN(EngineRequests made, MakeRequests(*host_.engine, host_.format, call_));
+  prompt_ = std::move(made.prompt);
+  parts_ = std::move(made.parts);
+  requests = std::move(made.requests);
+  header_.prompt_tokens = made.prompt_tokens;
   for (const Part& part : parts_)
     header_.choices = std::max(header_.choices, part.first_choice + part.choices);
   Lanes::Options options{.format = prompt_.format,
@@ -179,76 +169,6 @@ absl::Status RunImpl::Prepare(std::vector<GenerateRequest>& requests) {
   }
   lanes_.emplace(header_.choices, options);
   open_parts_ = parts_.size();
-  return absl::OkStatus();
-}
-
-absl::Status RunImpl::PrepareChat(std::vector<GenerateRequest>& requests) {
-  QIAO_ASSIGN_OR_RETURN(prompt_, ComposeChat(*host_.engine, call_, host_.format));
-  // An answer that must be JSON has no other parts.
-  if (call_.spec.constraint.kind != Constraint::Kind::kNone) prompt_.format = AnswerFormat();
-  if (prompt_.forced.needed) {
-    QIAO_RETURN_IF_ERROR(CheckPromptBytes(*host_.engine, prompt_.text));
-    for (int32_t i = 0; i < call_.spec.n; ++i) {
-      parts_.push_back({.first_choice = i, .counts_prompt = i == 0, .naming = prompt_.forced.name.empty()});
-      QIAO_ASSIGN_OR_RETURN(GenerateRequest request, ForcedRequest(call_, prompt_, prompt_.forced.name));
-      request.sampling.seed += static_cast<uint64_t>(i);
-      requests.push_back(std::move(request));
-    }
-    QIAO_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, [&]() -> absl::StatusOr<std::vector<int32_t>> {
-      Result<std::vector<int32_t>> tokens = host_.engine->Tokenize(prompt_.text, false);
-      if (!tokens.ok()) return FromPublic(tokens.status());
-      return *std::move(tokens);
-    }());
-    header_.prompt_tokens = static_cast<int64_t>(ids.size());
-    return absl::OkStatus();
-  }
-  QIAO_RETURN_IF_ERROR(CheckPromptBytes(*host_.engine, prompt_.text));
-  GenerateRequest request = call_.spec;
-  Result<std::vector<int32_t>> ids = host_.engine->Tokenize(prompt_.text, /*add_special=*/false);
-  if (!ids.ok()) return FromPublic(ids.status());
-  request.ids = *std::move(ids);
-  header_.prompt_tokens = static_cast<int64_t>(request.ids.size());
-  if (header_.prompt_tokens >= host_.engine->context()) {
-    return WithErrorCode(
-        InvalidArgument("the prompt has %d tokens, and with one to generate that is more than the context of "
-                        "%d tokens; shorten the messages",
-                        header_.prompt_tokens, host_.engine->context()),
-        "context_length_exceeded");
-  }
-  request.rendered = true;
-  request.special_text =
-      prompt_.format.tools != ToolFormat::kNone || prompt_.format.reasoning != ReasoningFormat::kNone;
-  parts_.push_back({.first_choice = 0, .choices = request.n});
-  requests.push_back(std::move(request));
-  return absl::OkStatus();
-}
-
-absl::Status RunImpl::PrepareTexts(std::vector<GenerateRequest>& requests) {
-  if (call_.echo && call_.stream && call_.spec.logprobs >= 0) {
-    return BadParam("echo", "with logprobs cannot be streamed; ask without stream");
-  }
-  for (Call::Prompt& prompt : call_.prompts) {
-    GenerateRequest request = call_.spec;
-    if (call_.echo) {
-      if (!prompt.ids.empty()) {
-        Result<std::string> text = host_.engine->Detokenize(prompt.ids, /*special_text=*/true);
-        if (!text.ok()) return FromPublic(text.status());
-        prompt.text = *std::move(text);
-      }
-      // Where only the prompt is scored, nothing is generated.
-      if (request.logprobs >= 0 || request.max_tokens == 0) {
-        request.prompt_logprobs = std::max(0, request.logprobs);
-      }
-    }
-    if (prompt.ids.empty()) {
-      QIAO_RETURN_IF_ERROR(CheckPromptBytes(*host_.engine, prompt.text));
-      request.prompt = prompt.text;
-    } else {
-      request.ids = std::move(prompt.ids);
-    }
-    parts_.push_back({.first_choice = static_cast<int64_t>(parts_.size()) * request.n, .choices = request.n});
-    requests.push_back(std::move(request));
-  }
   return absl::OkStatus();
 }
 
@@ -368,7 +288,7 @@ void RunImpl::HandleToken(Event& event, std::string& out) {
   if (part.naming) return;
   std::optional<ScoredToken> scored;
   if (event.id >= 0 && call_.spec.logprobs >= 0 && !lanes_->arguments()) {
-    scored = Score(event.id, event.logprob, event.top);
+    scored = Score(*host_.engine, event.id, event.logprob, event.top);
   }
   lanes_->Token(part.first_choice + event.choice, std::move(event.text), std::move(scored), out);
   // The one call that it may make is made, and nobody else is writing.
@@ -388,8 +308,13 @@ absl::Status RunImpl::HandleDone(Event& event, std::string& out) {
     part.naming = false;
     return CallNamed(event.part, result->text, out);
   }
-  if (call_.echo && stream_ == nullptr) AddPrompt(*result, event.part);
+  std::vector<ScoredToken> prompt;
+  if (call_.spec.logprobs >= 0) prompt = ScorePrompt(*host_.engine, *result);
   for (int64_t i = 0; i < part.choices; ++i) {
+    // The prompt before what was written after it; of a stream it has gone out.
+    if (call_.echo && stream_ == nullptr) {
+      lanes_->Prepend(part.first_choice + i, call_.prompts[event.part].text, prompt);
+    }
     lanes_->End(part.first_choice + i, i == 0 ? *result : result->more[static_cast<size_t>(i - 1)], out);
   }
   if (--open_parts_ == 0) Complete(out);
@@ -422,31 +347,6 @@ void RunImpl::Count(const Part& part, const GenerateResult& result) {
   totals_.decode_seconds = std::max(totals_.decode_seconds, result.decode_seconds);
 }
 
-// The prompt before what was written after it.
-void RunImpl::AddPrompt(const GenerateResult& result, size_t part) {
-  std::vector<ScoredToken> tokens;
-  for (size_t i = 0; call_.spec.logprobs >= 0 && i < result.prompt_ids.size(); ++i) {
-    tokens.push_back(Score(result.prompt_ids[i], result.prompt_logprobs[i], result.prompt_top_logprobs[i]));
-    tokens.back().scored = i > 0;
-  }
-  for (int64_t i = 0; i < parts_[part].choices; ++i) {
-    lanes_->Prepend(parts_[part].first_choice + i, call_.prompts[part].text, tokens);
-  }
-}
-
-TokenText RunImpl::Spell(int32_t id) const {
-  TokenText token;
-  if (Result<std::string> bytes = host_.engine->TokenBytes(id); bytes.ok()) token.bytes = *std::move(bytes);
-  token.text = text::ReplaceInvalidUtf8(token.bytes);
-  return token;
-}
-
-ScoredToken RunImpl::Score(int32_t id, float logprob, absl::Span<const TokenLogprob> top) const {
-  ScoredToken scored{.token = Spell(id), .logprob = logprob};
-  for (const TokenLogprob& other : top) scored.top.push_back({Spell(other.id), other.logprob});
-  return scored;
-}
-
 void RunImpl::Complete(std::string& out) {
   finished_ = true;
   totals_.reasoning_tokens = lanes_->reasoning_tokens();
@@ -476,15 +376,6 @@ void RunImpl::FinishWith(const absl::Status& status, std::string& out) {
 }
 
 }  // namespace
-
-absl::Status CheckPromptBytes(const Engine& engine, std::string_view prompt) {
-  const int64_t most = engine.MostPromptBytes();
-  if (most == 0 || static_cast<int64_t>(prompt.size()) <= most) return absl::OkStatus();
-  return WithErrorCode(
-      InvalidArgument("the prompt has %d bytes, which cannot fit the context of %d tokens; shorten it",
-                      prompt.size(), engine.context()),
-      "context_length_exceeded");
-}
 
 HttpResponse ErrorResponse(const Protocol& protocol, const absl::Status& status,
                            std::string_view request_id) {

@@ -44,9 +44,6 @@ class Run {
 std::shared_ptr<Run> StartRun(const RunHost& host, const Protocol& protocol, Call call,
                               const std::string& request_id, std::shared_ptr<Responder> responder);
 
-// INVALID_ARGUMENT for a prompt that is too long whatever its tokens are.
-absl::Status CheckPromptBytes(const Engine& engine, std::string_view prompt);
-
 // The answer for an error before there was a run.
 HttpResponse ErrorResponse(const Protocol& protocol, const absl::Status& status, std::string_view request_id);
 
