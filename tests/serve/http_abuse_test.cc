@@ -273,6 +273,36 @@ TEST_F(HttpAbuseTest, DrainLetsAnswersEnd) {
   EXPECT_EQ(gone_, 0);
 }
 
+// Requests that have come and are not read yet count, too: an idle connection that is closed before them is not the end.
+TEST_F(HttpAbuseTest, DrainWaitsForWhatTheKernelHas) {
+  std::mutex gate;
+  std::unique_lock closed(gate);
+  std::atomic<bool> stopped{false};
+  HttpOptions options;
+  options.access = [&](const AccessRecord& record) {  // stops the network thread once
+    if (record.path != "/none") return;
+    stopped = true;
+    const std::lock_guard wait(gate);
+  };
+  Start(std::move(options));
+  Client idle(server_->port()), late(server_->port()), last(server_->port());
+  ASSERT_TRUE(idle.Ask(Get("/hello")));
+  ASSERT_TRUE(late.Ask(Get("/hello")));
+  ASSERT_TRUE(last.Ask(Get("/none")));
+  ASSERT_TRUE(Eventually([&] { return stopped.load(); }));
+  ASSERT_TRUE(late.Send(Get("/hold")));
+  auto drained = std::async(std::launch::async, [&] { return server_->Drain(milliseconds(10'000)); });
+  std::this_thread::sleep_for(milliseconds(50));
+  closed.unlock();
+  const Held held = WaitHeld();
+  EXPECT_NE(drained.wait_for(milliseconds(100)), std::future_status::ready);
+  held.responder->Send({});
+  const auto answer = late.Read();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->Header("connection"), "close");
+  EXPECT_TRUE(drained.get());
+}
+
 TEST_F(HttpAbuseTest, DrainGivesUp) {
   Start();
   Client client(server_->port());
