@@ -1,5 +1,4 @@
 // Clients that vanish, crowds that idle, descriptors that run out, and the end of the server.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -140,7 +139,6 @@ TEST_F(HttpAbuseTest, VanishingUnderLoad) {
   for (auto& writer : writers) writer.get();
   // `held` has other streams than `clients` at a number: what counts is the sum.
   for (size_t i = 0; i < kClients; i += 2) {
-    std::string seen;
     (void)clients[i].ReadSome();
     clients[i].Close();
   }

@@ -1,5 +1,4 @@
 // What a client cannot make the server hold or wait for.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/serve/http_fixture.h"
@@ -8,7 +7,6 @@ namespace qiao::serve {
 namespace {
 
 using std::chrono::milliseconds;
-using testing::HasSubstr;
 
 class HttpLimitsTest : public HttpTest {};
 
