@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -67,14 +68,7 @@ inline std::string Post(std::string_view path, std::string_view body, std::strin
 
 // Polls until `condition` holds; false after ten seconds.
 template <typename F>
-bool Eventually(F condition);
-
-}  // namespace qiao::serve
-
-#include <thread>
-
-template <typename F>
-bool qiao::serve::Eventually(F condition) {
+bool Eventually(F condition) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) return false;
@@ -82,3 +76,5 @@ bool qiao::serve::Eventually(F condition) {
   }
   return true;
 }
+
+}  // namespace qiao::serve

@@ -14,7 +14,7 @@ class HttpMalformedTest : public HttpTest {};
 TEST_F(HttpMalformedTest, EachIsRefusedAndClosed) {
   HttpOptions options;
   // Where a case only begins a request, the wait is what is left to end it.
-  options.limits.header_time = options.limits.body_idle = std::chrono::milliseconds(300);
+  options.limits.header_time = options.limits.body_idle = std::chrono::milliseconds(1000);
   Start(std::move(options));
   const std::vector<Malformed> all = MalformedRequests();
   ASSERT_GT(all.size(), 800u);

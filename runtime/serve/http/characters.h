@@ -3,6 +3,9 @@
 
 #include <string_view>
 
+#include "absl/strings/match.h"
+#include "runtime/base/status.h"
+
 namespace qiao::serve {
 
 inline bool IsTokenCharacter(char c) {
@@ -25,21 +28,9 @@ inline bool IsValueCharacter(char c) {
 inline bool IsVisible(char c) { return c > 0x20 && c < 0x7F; }
 inline bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
-// 0 to 15, or -1.
-inline int HexValue(char c) {
-  if (IsDigit(c)) return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-inline char LowerAscii(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+// Of ASCII letters only.
 inline bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (LowerAscii(a[i]) != LowerAscii(b[i])) return false;
-  }
-  return true;
+  return absl::EqualsIgnoreCase(Abs(a), Abs(b));
 }
 
 }  // namespace qiao::serve

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/serve/http/characters.h"
+#include "runtime/text/hex.h"
 
 namespace qiao::serve {
 
@@ -30,7 +31,7 @@ ChunkReader::Result ChunkReader::TakeByte(char c) {
     case At::kExtension:
       if (++line_ > kLineBytes) return Result::kLongLine;
       if (at_ == At::kSize) {
-        if (const int digit = HexValue(c); digit >= 0) {
+        if (const int digit = text::HexDigit(c); digit >= 0) {
           // 15 digits fit an int64_t; zeros in front are no reason for more of them.
           if (++digits_ > 15) return Result::kBad;
           size_ = size_ * 16 + digit;

@@ -249,7 +249,7 @@ void Connection::BeginDrain() {
   // A request that the kernel has already is still answered.
   error_code error;
   const size_t size = socket_.read_some(asio::buffer(core_.scratch.data(), kEarlyBytes), error);
-  if (!error) Parse({core_.scratch.data(), size});
+  if (!error) Guard([&] { Parse({core_.scratch.data(), size}); });
   if (state_ == State::kIdle) Close();
 }
 

@@ -125,10 +125,9 @@ void Connection::LeaveAnswer() {
   --core_.counters.active_requests;
   if (std::exchange(stream_open_, false)) --core_.counters.open_streams;
   if (core_.options.access) {
-    AccessRecord record{id_, method_, path_, "", status_, std::max<int64_t>(body_sent_, 0), Since(started_)};
     const std::string peer = PeerName();
-    record.peer = peer;
-    core_.options.access(record);
+    core_.options.access(
+        {id_, method_, path_, peer, status_, std::max<int64_t>(body_sent_, 0), Since(started_)});
   }
   exchange_.reset();
   Free(id_);

@@ -27,10 +27,7 @@ class Parser final : public http::basic_parser<true> {
                      beast::error_code&) override {
     parsed_->headers.emplace_back(String(name), String(value));
   }
-  void on_header_impl(beast::error_code&) override {
-    parsed_->keep_alive = keep_alive();
-    parsed_->chunked = chunked();
-  }
+  void on_header_impl(beast::error_code&) override { parsed_->keep_alive = keep_alive(); }
   void on_response_impl(int, beast::string_view, int, beast::error_code&) override {}
   // Bodies are read elsewhere.
   void on_body_init_impl(const boost::optional<std::uint64_t>&, beast::error_code&) override {}

@@ -13,7 +13,6 @@ struct ParsedHead {
   std::string target;  // as it came
   int version = 11;    // 10 or 11
   bool keep_alive = false;
-  bool chunked = false;
   HeaderList headers;
 };
 

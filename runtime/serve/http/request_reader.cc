@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "runtime/serve/http/characters.h"
 #include "runtime/serve/http/head_parser.h"
+#include "runtime/text/hex.h"
 #include "runtime/text/utf8.h"
 
 namespace qiao::serve {
@@ -22,7 +23,7 @@ bool DecodePath(std::string_view text, std::string* path) {
     char c = text[i];
     if (c == '%') {
       if (text.size() - i < 3) return false;
-      const int high = HexValue(text[i + 1]), low = HexValue(text[i + 2]);
+      const int high = text::HexDigit(text[i + 1]), low = text::HexDigit(text[i + 2]);
       if (high < 0 || low < 0) return false;
       c = static_cast<char>(high * 16 + low);
       i += 2;

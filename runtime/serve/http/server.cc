@@ -226,8 +226,8 @@ void Server::BeginDrain() {
     acceptor_.close(ignored);
     accept_pause_.cancel();
   }
-  core_.draining = true;
   EachConnection([](Connection& connection) { connection.BeginDrain(); });
+  core_.draining = true;  // not before all have been asked: some may have a request that nobody has seen yet
   OnQuiet();
 }
 
