@@ -249,6 +249,22 @@ absl::StatusOr<std::unique_ptr<HttpPool>> HttpPool::Make(asio::io_context& io, c
       std::make_shared<Shared>(Shared{io, address, std::move(endpoints), std::move(options), {}, {}}));
 }
 
+HttpListener Keep(std::shared_ptr<WholeAnswer> answer, std::function<void()> then) {
+  HttpListener listener;
+  listener.head = [answer](const HttpHead& head) {
+    answer->http = head.status;
+    answer->server = head.Header("server");
+  };
+  listener.body = [answer](std::string_view piece) {
+    answer->body.append(piece.substr(0, kMostWholeAnswer - answer->body.size()));
+  };
+  listener.end = [answer, then = std::move(then)](const absl::Status& status) {
+    answer->status = status;
+    then();
+  };
+  return listener;
+}
+
 std::string WireRequest(const HttpAddress& address, const HttpCall& call, std::string_view api_key) {
   std::string wire =
       absl::StrCat(call.method, " ", address.path, call.route, " HTTP/1.1\r\nHost: ", address.Authority(),
