@@ -96,6 +96,7 @@ class Exchange : public HttpExchange, public std::enable_shared_from_this<Exchan
 
   void Connect() {
     ++attempt_;
+    written_ = false;
     connection_ = std::make_unique<Connection>(shared_->io);
     ConnectTo(0);
   }
