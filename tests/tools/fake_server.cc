@@ -62,6 +62,11 @@ bool FakeReply::Chunk(std::string_view bytes) {
   return Send(absl::StrFormat("%x\r\n%s\r\n", bytes.size(), bytes));
 }
 void FakeReply::EndStream() { Send("0\r\n\r\n"); }
+void FakeReply::Stream(std::string_view events, size_t step) {
+  StartStream();
+  for (size_t at = 0; at < events.size(); at += step) Chunk(events.substr(at, step));
+  EndStream();
+}
 
 void FakeReply::Close() {
   closed_ = true;
@@ -189,6 +194,14 @@ std::string FinishEvents(int64_t prompt_tokens, int64_t completion_tokens, bool 
                       R"(data: {"choices":[],"usage":{"prompt_tokens":)", prompt_tokens,
                       R"(,"completion_tokens":)", completion_tokens,
                       R"(,"prompt_tokens_details":{"cached_tokens":1}}})", "\n\ndata: [DONE]\n\n");
+}
+
+FakeServer::Handler OnPost(FakeServer::Handler post) {
+  return [post = std::move(post)](const FakeRequest& request, FakeReply& reply) {
+    if (request.path == "/v1/models") return reply.Answer(200, ModelsAnswer());
+    if (request.method == "POST") return post(request, reply);
+    reply.Answer(404, R"({"error":{"message":"no such route"}})");
+  };
 }
 
 std::string ModelsAnswer() { return R"({"object":"list","data":[{"id":"fake-model","object":"model"}]})"; }

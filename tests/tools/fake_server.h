@@ -31,6 +31,8 @@ class FakeReply {
   bool StartStream();
   bool Chunk(std::string_view bytes);
   void EndStream();
+  // All of that: the events in chunks of `step` bytes.
+  void Stream(std::string_view events, size_t step);
   void Close();
   void Reset();  // with a TCP reset
   // Whether the client has closed its side; does not wait.
@@ -73,6 +75,8 @@ class FakeServer {
 std::string TextEvent(std::string_view text, bool chat = false);
 std::string FinishEvents(int64_t prompt_tokens, int64_t completion_tokens, bool chat = false,
                          std::string_view reason = "length");
+// Answers GET /v1/models, and POST by `post`; anything else with 404.
+FakeServer::Handler OnPost(FakeServer::Handler post);
 // GET /v1/models and /v1/stats of a server with nothing to do.
 std::string ModelsAnswer();
 std::string StatsAnswer(int64_t running = 0, int64_t waiting = 0, int64_t generated = 0);

@@ -62,6 +62,12 @@ function newChat() {
   openChat(store.newChat());
 }
 
+// As newChat, but the conversation on screen is gone: it must not be kept again.
+function leaveDeleted() {
+  chat = store.newChat();
+  openChat(chat);
+}
+
 function showTitle() {
   byId('title').textContent = chat.title || 'New chat';
   document.title = chat.title ? `${chat.title} \u2013 Qiao` : 'Qiao';
@@ -74,9 +80,7 @@ function showTitle() {
     remove: (id) => {
       store.deleteChat(id);
       if (id === chat.id) {
-        stop();
-        chat = store.newChat();
-        openChat(chat);
+        leaveDeleted();
       } else {
         showTitle();
       }
@@ -259,9 +263,7 @@ store.onChange(showTitle);
 
 setUpSettings(showMode, () => {
   store.deleteAllChats();
-  stop();
-  chat = store.newChat();
-  openChat(chat);
+  leaveDeleted();
 });
 live = new Live(byId('live'), byId('live-state'), () => panel.shown(), showStats);
 view.show([]);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/serve/load/target.h"
@@ -21,6 +22,13 @@ struct Case {
   int answers = 1;          // kOk
   bool half_close = false;  // nothing more will come
 };
+
+inline std::string Repeat(std::string_view part, size_t times) {
+  std::string all;
+  all.reserve(part.size() * times);
+  for (size_t i = 0; i < times; ++i) all += part;
+  return all;
+}
 
 // `context`: of the model, 0 where it is not known.
 std::vector<Case> HttpCases(const Target& target);

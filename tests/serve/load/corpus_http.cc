@@ -11,12 +11,6 @@ const std::string& Smuggled() {
   return *request;
 }
 
-std::string Repeat(std::string_view part, size_t times) {
-  std::string all;
-  for (size_t i = 0; i < times; ++i) all += part;
-  return all;
-}
-
 class Maker {
  public:
   explicit Maker(const Target& target) : target_(target) {}

@@ -7,13 +7,6 @@ namespace {
 
 constexpr int64_t kDefaultContext = 1 << 20;
 
-std::string Repeat(std::string_view part, size_t times) {
-  std::string all;
-  all.reserve(part.size() * times);
-  for (size_t i = 0; i < times; ++i) all += part;
-  return all;
-}
-
 class Maker {
  public:
   explicit Maker(const Target& target) : target_(target) {}

@@ -18,6 +18,8 @@ class Findings {
   // A number and what is promised of it.
   void Promise(std::string_view name, double value, std::string_view unit, bool kept,
                std::string_view promise);
+  // What must be so: 1 or 0, and "yes" is promised.
+  void Promise(std::string_view name, bool kept) { Promise(name, kept ? 1 : 0, "", kept, "yes"); }
   // An example of what went wrong; the first few of a name are shown.
   void Example(std::string_view name, std::string_view text);
 

@@ -57,7 +57,7 @@ absl::Status Idle(Target& target, Findings& findings) {
                      "at most 32 KiB");
   }
   const absl::Status beside = target.StillServes();
-  findings.Promise("serves beside them", beside.ok() ? 1 : 0, "", beside.ok(), "yes");
+  findings.Promise("serves beside them", beside.ok());
   for (const auto& raw : all) raw->Close();
   return absl::OkStatus();
 }

@@ -107,7 +107,7 @@ absl::Status Overload(Target& target, Findings& findings) {
   findings.Tell("goodput over peak", 100 * goodput / peak, "%");
   const bool idle = target.WaitIdle(kGraceSeconds);
   const absl::Status after = target.StillServes();
-  findings.Promise("idle again, and serves", idle && after.ok() ? 1 : 0, "", idle && after.ok(), "yes");
+  findings.Promise("idle again, and serves", idle && after.ok());
   return absl::OkStatus();
 }
 

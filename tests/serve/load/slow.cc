@@ -139,7 +139,7 @@ absl::Status Slow(Target& target, Findings& findings) {
   TellClosed(clients, lasted, findings);
   for (const SlowClient& client : clients) client.raw->Close(/*reset=*/true);
   const bool idle = target.WaitIdle(30);
-  findings.Promise("idle again", idle ? 1 : 0, "", idle, "yes");
+  findings.Promise("idle again", idle);
   return absl::OkStatus();
 }
 

@@ -60,6 +60,15 @@ class Crowd {
     target_.Send(target_.Call(static_cast<int64_t>(which)), [this, which](Ask& ask) { End(which, ask); });
   }
 
+  // Begins those that were put off.
+  void Again() {
+    const auto due = [](Clock::time_point since) { return Since(since) > 0.2; };
+    const auto rest = std::remove_if(waiting_.begin(), waiting_.end(), due);
+    const auto ready = waiting_.end() - rest;
+    waiting_.erase(rest, waiting_.end());
+    for (int64_t i = 0; i < ready && !stop; ++i) Begin();
+  }
+
   bool stop = false;
   int64_t open() const { return open_; }
 
@@ -105,16 +114,6 @@ class Crowd {
                                    "\" instead of \"", alone_[which].substr(at, 40), "\""));
   }
 
- public:
-  // Begins those that were put off.
-  void Again() {
-    const auto due = [](Clock::time_point since) { return Since(since) > 0.2; };
-    const auto ready = std::count_if(waiting_.begin(), waiting_.end(), due);
-    waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), due), waiting_.end());
-    for (int64_t i = 0; i < ready && !stop; ++i) Begin();
-  }
-
- private:
   Target& target_;
   Findings& findings_;
   const std::vector<std::string> alone_;
@@ -160,7 +159,7 @@ absl::Status Streams(Target& target, Findings& findings) {
   crowd.Tell(seconds);
   memory.Tell(findings, options.rss_growth_mb);
   const absl::Status after = target.StillServes();
-  findings.Promise("serves afterwards", after.ok() ? 1 : 0, "", after.ok(), "yes");
+  findings.Promise("serves afterwards", after.ok());
   return absl::OkStatus();
 }
 

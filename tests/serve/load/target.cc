@@ -39,7 +39,7 @@ absl::StatusOr<std::unique_ptr<Target>> Target::Connect(const StormOptions& opti
   const auto found = resolver.resolve(target->address_.host, std::to_string(target->address_.port), error);
   if (error || found.empty()) return Unavailable("%s: no such host", options.url);
   target->endpoint_ = found.begin()->endpoint();
-  const Got models = target->Get(tools::kModelsRoute);
+  const tools::WholeAnswer models = target->Get(tools::kModelsRoute);
   QIAO_RETURN_IF_ERROR(models.status);
   if (models.http != 200)
     return Unavailable("%s%s: %d: %s", options.url, tools::kModelsRoute, models.http,
@@ -118,19 +118,11 @@ bool Target::Run(double seconds, const std::function<bool()>& until) {
   return true;
 }
 
-Target::Got Target::Get(const char* route, double seconds) {
-  auto got = std::make_shared<Got>();
+tools::WholeAnswer Target::Get(const char* route, double seconds) {
+  auto got = std::make_shared<tools::WholeAnswer>();
   auto ended = std::make_shared<bool>(false);
-  tools::HttpListener listener;
-  listener.head = [got](const tools::HttpHead& head) { got->http = head.status; };
-  listener.body = [got](std::string_view piece) {
-    if (got->body.size() < (1 << 20)) got->body.append(piece);
-  };
-  listener.end = [got, ended](const absl::Status& status) {
-    got->status = status;
-    *ended = true;
-  };
-  const auto exchange = pool_->Start({.method = "GET", .route = route, .body = ""}, std::move(listener));
+  const auto exchange = pool_->Start({.method = "GET", .route = route, .body = ""},
+                                     tools::Keep(got, [ended] { *ended = true; }));
   if (!Run(seconds, [&] { return *ended; })) {
     if (const auto open = exchange.lock()) open->Cancel();
     Run(1, [&] { return *ended; });
@@ -140,7 +132,7 @@ Target::Got Target::Get(const char* route, double seconds) {
 }
 
 std::optional<tools::ServerStats> Target::Stats() {
-  const Got got = Get(tools::kStatsRoute);
+  const tools::WholeAnswer got = Get(tools::kStatsRoute);
   if (!got.status.ok() || got.http != 200) return std::nullopt;
   const auto stats = tools::ReadStats(got.body);
   if (!stats.ok()) return std::nullopt;

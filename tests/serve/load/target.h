@@ -75,13 +75,8 @@ class Target {
   // Runs until `until`, or so many seconds; true where `until` held.
   bool Run(double seconds, const std::function<bool()>& until);
 
-  struct Got {
-    absl::Status status = absl::UnknownError("no answer");
-    int http = 0;
-    std::string body;
-  };
-  Got Get(const char* route, double seconds = 10);  // waits
-  std::optional<tools::ServerStats> Stats();        // waits; absent where the server has none
+  tools::WholeAnswer Get(const char* route, double seconds = 10);  // waits
+  std::optional<tools::ServerStats> Stats();                       // waits; absent where the server has none
   // Waits until nothing runs and waits; true where that is so, or the server does not tell.
   bool WaitIdle(double seconds);
   // Whether a request of the series is answered properly now.

@@ -1,6 +1,5 @@
 #include "tools/infer/load/http_client.h"
 
-#include <algorithm>
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -20,19 +19,12 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr size_t kMostAnswer = size_t{1} << 20;  // of a GET
-constexpr double kAskSeconds = 10;               // for a GET
+constexpr double kAskSeconds = 10;  // for a GET
 
 constexpr const char* kWords[] = {"the",   "and", "that", "have",  "for",   "not",   "with", "you",
                                   "this",  "but", "his",  "from",  "they",  "say",   "her",  "she",
                                   "will",  "one", "all",  "would", "there", "their", "what", "out",
                                   "about", "who", "get",  "which", "when",  "make",  "can",  "like"};
-
-struct Answered {
-  absl::Status status = absl::UnknownError("");
-  int http = 0;
-  std::string server, body;
-};
 
 class Client : public HttpClient {
  public:
@@ -54,7 +46,7 @@ class Client : public HttpClient {
     QIAO_ASSIGN_OR_RETURN(pool_, HttpPool::Make(io_, options_.address, pool));
     thread_ = std::thread([this] { io_.run(); });
     QIAO_RETURN_IF_ERROR(FindModel());
-    const Answered stats = Ask(kStatsRoute);
+    const WholeAnswer stats = Ask(kStatsRoute);
     if (stats.status.ok() && stats.http == 200) {
       if (auto read = ReadStats(stats.body); read.ok()) {
         first_stats_ = *std::move(read);
@@ -97,7 +89,7 @@ class Client : public HttpClient {
   std::optional<ServerState> State() override {
     if (!first_stats_) return std::nullopt;
     if (open_ == 0) {
-      if (const Answered answer = Ask(kStatsRoute); answer.status.ok() && answer.http == 200)
+      if (const WholeAnswer answer = Ask(kStatsRoute); answer.status.ok() && answer.http == 200)
         NoteState(answer.body);
     }
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -106,7 +98,7 @@ class Client : public HttpClient {
 
  private:
   absl::Status FindModel() {
-    const Answered models = Ask(kModelsRoute);
+    const WholeAnswer models = Ask(kModelsRoute);
     if (!models.status.ok()) {
       return WithHint(models.status, "is the server running? infer serve --model DIR starts one");
     }
@@ -132,8 +124,8 @@ class Client : public HttpClient {
   }
 
   // A GET, waited for.
-  Answered Ask(const char* route) {
-    auto answer = std::make_shared<Answered>();
+  WholeAnswer Ask(const char* route) {
+    auto answer = std::make_shared<WholeAnswer>();
     auto ended = std::make_shared<std::promise<void>>();
     std::future<void> end = ended->get_future();
     auto exchange = std::make_shared<std::weak_ptr<HttpExchange>>();
@@ -152,21 +144,10 @@ class Client : public HttpClient {
     return *answer;
   }
 
-  std::weak_ptr<HttpExchange> Get(const char* route, std::shared_ptr<Answered> answer,
+  std::weak_ptr<HttpExchange> Get(const char* route, std::shared_ptr<WholeAnswer> answer,
                                   std::function<void()> then) {
-    HttpListener listener;
-    listener.head = [answer](const HttpHead& head) {
-      answer->http = head.status;
-      answer->server = head.Header("server");
-    };
-    listener.body = [answer](std::string_view piece) {
-      answer->body.append(piece.substr(0, kMostAnswer - std::min(kMostAnswer, answer->body.size())));
-    };
-    listener.end = [answer, then = std::move(then)](const absl::Status& status) {
-      answer->status = status;
-      then();
-    };
-    return pool_->Start({.method = "GET", .route = route, .body = ""}, std::move(listener));
+    return pool_->Start({.method = "GET", .route = route, .body = ""},
+                        Keep(std::move(answer), std::move(then)));
   }
 
   void Start(const HttpCall& call, RequestRecord& record, EndCount& ends) {
@@ -192,7 +173,7 @@ class Client : public HttpClient {
   void Poll() {
     polling_ = open_ > 0 && !stopping_;
     if (!polling_) return;
-    auto answer = std::make_shared<Answered>();
+    auto answer = std::make_shared<WholeAnswer>();
     Get(kStatsRoute, answer, [this, answer] {
       if (answer->status.ok() && answer->http == 200) NoteState(answer->body);
       if (stopping_) return;

@@ -28,55 +28,43 @@ struct Connection {
 
 class Exchange;
 
+// Shared with exchanges, which may end after the pool is gone.
+struct Shared {
+  asio::io_context& io;
+  const HttpAddress address;
+  const std::vector<tcp::endpoint> endpoints;
+  const HttpPoolOptions options;
+  std::vector<std::unique_ptr<Connection>> idle;
+  std::unordered_set<Exchange*> open;
+};
+
 class Pool : public HttpPool {
  public:
-  Pool(asio::io_context& io, HttpAddress address, std::vector<tcp::endpoint> endpoints,
-       HttpPoolOptions options)
-      : io_(io),
-        address_(std::move(address)),
-        endpoints_(std::move(endpoints)),
-        options_(std::move(options)) {}
+  explicit Pool(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
   ~Pool() override { CancelAll(); }
 
   std::weak_ptr<HttpExchange> Start(const HttpCall& call, HttpListener listener) override;
   void CancelAll() override;
-  size_t open() const override { return state_->open.size(); }
+  size_t open() const override { return shared_->open.size(); }
 
  private:
-  friend class Exchange;
-  // Shared with exchanges, which may end after the pool is gone.
-  struct State {
-    std::vector<std::unique_ptr<Connection>> idle;
-    std::unordered_set<Exchange*> open;
-  };
-
-  asio::io_context& io_;
-  HttpAddress address_;
-  std::vector<tcp::endpoint> endpoints_;
-  HttpPoolOptions options_;
-  std::shared_ptr<State> state_ = std::make_shared<State>();
+  const std::shared_ptr<Shared> shared_;
 };
 
 class Exchange : public HttpExchange, public std::enable_shared_from_this<Exchange> {
  public:
-  Exchange(const Pool& pool, std::string request, HttpListener listener)
-      : io_(pool.io_),
-        state_(pool.state_),
-        endpoints_(pool.endpoints_),
-        url_(pool.address_.Url()),
-        connect_seconds_(pool.options_.connect_seconds),
-        silence_seconds_(pool.options_.silence_seconds),
-        idle_(pool.options_.idle),
+  Exchange(std::shared_ptr<Shared> shared, std::string request, HttpListener listener)
+      : shared_(std::move(shared)),
         request_(std::move(request)),
         listener_(std::move(listener)),
-        timer_(pool.io_),
+        timer_(shared_->io),
         reader_(MakeReader()) {}
 
   void Begin() {
-    state_->open.insert(this);
-    if (!state_->idle.empty()) {
-      connection_ = std::move(state_->idle.back());
-      state_->idle.pop_back();
+    shared_->open.insert(this);
+    if (!shared_->idle.empty()) {
+      connection_ = std::move(shared_->idle.back());
+      shared_->idle.pop_back();
       Write();
       return;
     }
@@ -91,7 +79,8 @@ class Exchange : public HttpExchange, public std::enable_shared_from_this<Exchan
     }
     Close();
     // Not from within the caller.
-    asio::post(io_, [self = shared_from_this()] { self->End(Cancelled("the request was given up")); });
+    asio::post(shared_->io,
+               [self = shared_from_this()] { self->End(Cancelled("the request was given up")); });
   }
 
  private:
@@ -107,19 +96,20 @@ class Exchange : public HttpExchange, public std::enable_shared_from_this<Exchan
 
   void Connect() {
     ++attempt_;
-    connection_ = std::make_unique<Connection>(io_);
+    written_ = false;
+    connection_ = std::make_unique<Connection>(shared_->io);
     ConnectTo(0);
   }
 
   void ConnectTo(size_t index) {
-    Watch(connect_seconds_, "no connection within %g s");
+    Watch(shared_->options.connect_seconds, "no connection within %g s");
     error_code ignored;
     connection_->socket.close(ignored);
-    connection_->socket.async_connect(endpoints_[index],
+    connection_->socket.async_connect(shared_->endpoints[index],
                                       [self = shared_from_this(), index](error_code error) {
                                         if (self->ended_ || self->closed_) return;
                                         if (error) {
-                                          if (index + 1 < self->endpoints_.size())
+                                          if (index + 1 < self->shared_->endpoints.size())
                                             return self->ConnectTo(index + 1);
                                           return self->Fail("cannot connect: " + error.message());
                                         }
@@ -130,7 +120,7 @@ class Exchange : public HttpExchange, public std::enable_shared_from_this<Exchan
   }
 
   void Write() {
-    Watch(silence_seconds_, "the server was silent for %g s");
+    Watch(shared_->options.silence_seconds, "the server was silent for %g s");
     // Where it fails, reading fails too, after what a server that refused early may have said.
     asio::async_write(connection_->socket, asio::buffer(request_),
                       [self = shared_from_this(), attempt = attempt_](error_code error, size_t) {
@@ -154,9 +144,9 @@ class Exchange : public HttpExchange, public std::enable_shared_from_this<Exchan
     if (ended_ || closed_) return;  // a listener gave it up
     if (!used.ok()) return Fail(std::string(Message(used.status())));
     if (!reader_.done()) return Read();
-    if (*used == bytes && written_ && reader_.keep_alive() && state_->idle.size() < idle_) {
+    if (*used == bytes && written_ && reader_.keep_alive() && shared_->idle.size() < shared_->options.idle) {
       connection_->used = true;
-      state_->idle.push_back(std::move(connection_));
+      shared_->idle.push_back(std::move(connection_));
     } else {
       Close();
     }
@@ -207,24 +197,19 @@ class Exchange : public HttpExchange, public std::enable_shared_from_this<Exchan
 
   void Fail(const std::string& why) {
     Close();
-    End(Unavailable("%s: %s", url_, why));
+    End(Unavailable("%s: %s", shared_->address.Url(), why));
   }
 
   void End(const absl::Status& status) {
     if (ended_) return;
     ended_ = true;
     timer_.cancel();
-    state_->open.erase(this);
+    shared_->open.erase(this);
     const auto end = std::move(listener_.end);
     if (end) end(status);
   }
 
-  asio::io_context& io_;
-  std::shared_ptr<Pool::State> state_;
-  const std::vector<tcp::endpoint> endpoints_;
-  const std::string url_;
-  const double connect_seconds_, silence_seconds_;
-  const size_t idle_;
+  const std::shared_ptr<Shared> shared_;
   const std::string request_;
   HttpListener listener_;
   std::unique_ptr<Connection> connection_;
@@ -238,16 +223,16 @@ class Exchange : public HttpExchange, public std::enable_shared_from_this<Exchan
 };
 
 std::weak_ptr<HttpExchange> Pool::Start(const HttpCall& call, HttpListener listener) {
-  const auto exchange =
-      std::make_shared<Exchange>(*this, WireRequest(address_, call, options_.api_key), std::move(listener));
+  const auto exchange = std::make_shared<Exchange>(
+      shared_, WireRequest(shared_->address, call, shared_->options.api_key), std::move(listener));
   exchange->Begin();
   return exchange;
 }
 
 void Pool::CancelAll() {
-  const std::vector<Exchange*> open(state_->open.begin(), state_->open.end());
+  const std::vector<Exchange*> open(shared_->open.begin(), shared_->open.end());
   for (Exchange* exchange : open) exchange->Cancel(/*reset=*/false);
-  state_->idle.clear();
+  shared_->idle.clear();
 }
 
 }  // namespace
@@ -261,7 +246,24 @@ absl::StatusOr<std::unique_ptr<HttpPool>> HttpPool::Make(asio::io_context& io, c
     return Unavailable("%s: cannot find the host %s: %s", address.Url(), address.host, error.message());
   std::vector<tcp::endpoint> endpoints;
   for (const auto& entry : found) endpoints.push_back(entry.endpoint());
-  return std::make_unique<Pool>(io, address, std::move(endpoints), std::move(options));
+  return std::make_unique<Pool>(
+      std::make_shared<Shared>(Shared{io, address, std::move(endpoints), std::move(options), {}, {}}));
+}
+
+HttpListener Keep(std::shared_ptr<WholeAnswer> answer, std::function<void()> then) {
+  HttpListener listener;
+  listener.head = [answer](const HttpHead& head) {
+    answer->http = head.status;
+    answer->server = head.Header("server");
+  };
+  listener.body = [answer](std::string_view piece) {
+    answer->body.append(piece.substr(0, kMostWholeAnswer - answer->body.size()));
+  };
+  listener.end = [answer, then = std::move(then)](const absl::Status& status) {
+    answer->status = status;
+    then();
+  };
+  return listener;
 }
 
 std::string WireRequest(const HttpAddress& address, const HttpCall& call, std::string_view api_key) {

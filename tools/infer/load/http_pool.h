@@ -33,6 +33,15 @@ struct HttpListener {
   std::function<void(const absl::Status&)> end;
 };
 
+// An answer that is kept as a whole, and what becomes of it once the exchange ended.
+struct WholeAnswer {
+  absl::Status status = absl::UnknownError("no answer");
+  int http = 0;
+  std::string server, body;  // what its Server header said; at most kMostWholeAnswer bytes
+};
+inline constexpr size_t kMostWholeAnswer = size_t{1} << 20;
+HttpListener Keep(std::shared_ptr<WholeAnswer> answer, std::function<void()> then);
+
 struct HttpPoolOptions {
   std::string api_key;  // sent as a bearer token; "": none
   double connect_seconds = 10;

@@ -25,13 +25,12 @@ std::string_view HttpHead::Header(std::string_view name) const {
 
 class HttpResponseReader::Parser : public beast::http::basic_parser<false> {
  public:
-  explicit Parser(HttpResponseReader& reader) : reader_(&reader) {
+  explicit Parser(HttpResponseReader& reader) : reader_(reader) {
     eager(true);
     header_limit(kMostHeaderBytes);
     // boost::none would refuse every body with a length (Boost 1.74).
     body_limit(std::numeric_limits<uint64_t>::max());
   }
-  void Belong(HttpResponseReader& reader) { reader_ = &reader; }
   bool informational() const { return head_.status >= 100 && head_.status < 200; }
 
  private:
@@ -41,7 +40,7 @@ class HttpResponseReader::Parser : public beast::http::basic_parser<false> {
     head_.headers.emplace_back(Std(name), Std(value));
   }
   void on_header_impl(error_code&) override {
-    if (!informational()) reader_->head_(head_);
+    if (!informational()) reader_.head_(head_);
   }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
   std::size_t on_body_impl(string_view body, error_code&) override { return Take(body); }
@@ -50,11 +49,11 @@ class HttpResponseReader::Parser : public beast::http::basic_parser<false> {
   void on_finish_impl(error_code&) override {}
 
   std::size_t Take(string_view body) {
-    if (!body.empty()) reader_->body_(Std(body));
+    if (!body.empty()) reader_.body_(Std(body));
     return body.size();
   }
 
-  HttpResponseReader* reader_;
+  HttpResponseReader& reader_;
   HttpHead head_;
 };
 
@@ -62,17 +61,6 @@ HttpResponseReader::HttpResponseReader(std::function<void(const HttpHead&)> head
                                        std::function<void(std::string_view)> body)
     : head_(std::move(head)), body_(std::move(body)), parser_(std::make_unique<Parser>(*this)) {}
 HttpResponseReader::~HttpResponseReader() = default;
-
-HttpResponseReader::HttpResponseReader(HttpResponseReader&& other) noexcept { *this = std::move(other); }
-HttpResponseReader& HttpResponseReader::operator=(HttpResponseReader&& other) noexcept {
-  head_ = std::move(other.head_);
-  body_ = std::move(other.body_);
-  parser_ = std::move(other.parser_);
-  rest_ = std::move(other.rest_);
-  begun_ = other.begun_;
-  if (parser_) parser_->Belong(*this);
-  return *this;
-}
 
 absl::StatusOr<size_t> HttpResponseReader::Feed(std::string_view bytes) {
   const size_t before = rest_.size();

@@ -31,8 +31,7 @@ class HttpResponseReader {
   // Called during Feed and Close: `head` once, then `body` with each piece of the body. Neither may be null.
   HttpResponseReader(std::function<void(const HttpHead&)> head, std::function<void(std::string_view)> body);
   ~HttpResponseReader();
-  HttpResponseReader(HttpResponseReader&&) noexcept;
-  HttpResponseReader& operator=(HttpResponseReader&&) noexcept;
+  HttpResponseReader(const HttpResponseReader&) = delete;  // the parser knows where it is
 
   // How many of `bytes` belong to the answer: all, but where it is done. DATA_LOSS for what is not HTTP.
   absl::StatusOr<size_t> Feed(std::string_view bytes);

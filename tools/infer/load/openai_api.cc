@@ -58,15 +58,11 @@ void ReadUsage(const Json* usage, CompletionChunk& chunk) {
 }  // namespace
 
 std::string CompletionCall::Body() const {
-  std::string json =
-      absl::StrCat("{\"model\":", Json(model).dump(-1, ' ', false, Json::error_handler_t::replace));
-  const auto quoted = [](const std::string& s) {
-    return Json(s).dump(-1, ' ', false, Json::error_handler_t::replace);
-  };
+  std::string json = absl::StrCat("{\"model\":", Dump(model));
   if (chat) {
-    absl::StrAppend(&json, ",\"messages\":[{\"role\":\"user\",\"content\":", quoted(text), "}]");
+    absl::StrAppend(&json, ",\"messages\":[{\"role\":\"user\",\"content\":", Dump(text), "}]");
   } else if (ids.empty()) {
-    absl::StrAppend(&json, ",\"prompt\":", quoted(text));
+    absl::StrAppend(&json, ",\"prompt\":", Dump(text));
   } else {
     json += ",\"prompt\":[";
     for (size_t i = 0; i < ids.size(); ++i) absl::StrAppend(&json, i == 0 ? "" : ",", ids[i]);
