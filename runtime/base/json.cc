@@ -222,4 +222,8 @@ absl::StatusOr<OrderedJson> ParseOrderedJson(std::string_view text, std::string_
   return Parse<OrderedJson>(text, what, limits);
 }
 
+std::string DumpJson(const OrderedJson& json) {
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+}
+
 }  // namespace qiao

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "nlohmann/json.hpp"
@@ -29,5 +30,8 @@ absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view what, con
 // whichever is less.
 absl::StatusOr<OrderedJson> ParseOrderedJson(std::string_view text, std::string_view what,
                                              const JsonLimits& limits = {});
+
+// On one line. What is no UTF-8 in it becomes U+FFFD.
+std::string DumpJson(const OrderedJson& json);
 
 }  // namespace qiao

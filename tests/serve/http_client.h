@@ -57,13 +57,15 @@ class Client {
   std::string in_;
 };
 
-inline std::string Get(std::string_view path, std::string_view more = "") {
-  return "GET " + std::string(path) + " HTTP/1.1\r\nHost: x\r\n" + std::string(more) + "\r\n";
+inline std::string Get(std::string_view path, std::string_view more = "", std::string_view host = "x") {
+  return "GET " + std::string(path) + " HTTP/1.1\r\nHost: " + std::string(host) + "\r\n" + std::string(more) +
+         "\r\n";
 }
-inline std::string Post(std::string_view path, std::string_view body, std::string_view more = "") {
-  return "POST " + std::string(path) +
-         " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
-         std::string(more) + "\r\n" + std::string(body);
+inline std::string Post(std::string_view path, std::string_view body, std::string_view more = "",
+                        std::string_view host = "x") {
+  return "POST " + std::string(path) + " HTTP/1.1\r\nHost: " + std::string(host) +
+         "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" + std::string(more) + "\r\n" +
+         std::string(body);
 }
 
 // Polls until `condition` holds; false after ten seconds.

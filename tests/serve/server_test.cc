@@ -7,22 +7,19 @@
 #include <thread>
 
 #include "runtime/base/json.h"
+#include "tests/engine/demo.h"
 #include "tests/serve/http_client.h"
 
 namespace qiao::serve {
 namespace {
 
-std::unique_ptr<Engine> LoadDemo(EngineOptions options = {}) {
-  options.model = std::string(QIAO_MODELS) + "/demo";
+std::unique_ptr<Engine> LoadDemo(EngineOptions options = Demo()) {
   options.threads = 1;
-  options.context = 512;
-  Result<std::unique_ptr<Engine>> engine = Engine::Load(options);
-  EXPECT_TRUE(engine.ok()) << engine.status().message();
-  return engine.ok() ? *std::move(engine) : nullptr;
+  return Loaded(options);
 }
 
 // One for all tests that do not need their own.
-Engine& Demo() {
+Engine& Shared() {
   static const auto* const engine = new std::unique_ptr<Engine>(LoadDemo());
   return **engine;
 }
@@ -34,14 +31,12 @@ std::unique_ptr<Server> Serve(Engine& engine, ServerOptions options = {}) {
   return server.ok() ? *std::move(server) : nullptr;
 }
 
+// By a name that a server without keys answers to.
 std::string LocalGet(std::string_view path, std::string_view headers = "") {
-  return "GET " + std::string(path) + " HTTP/1.1\r\nHost: localhost\r\n" + std::string(headers) + "\r\n";
+  return Get(path, headers, "localhost");
 }
-
-std::string LocalPost(std::string_view path, std::string_view body, std::string_view headers = "") {
-  return "POST " + std::string(path) +
-         " HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
-         std::string(headers) + "\r\n" + std::string(body);
+std::string LocalPost(std::string_view path, std::string_view body) {
+  return Post(path, body, "", "localhost");
 }
 
 Answer Ask(const Server& server, const std::string& request) {
@@ -60,7 +55,7 @@ Json Parsed(const Answer& answer) {
 constexpr char kCompletion[] = R"({"prompt":"SQLite is a","max_tokens":6,"temperature":0})";
 
 TEST(Server, AnswersOnEveryRoute) {
-  const auto server = Serve(Demo());
+  const auto server = Serve(Shared());
   EXPECT_EQ(Parsed(Ask(*server, LocalGet("/health")))["status"], "ok");
   const Json models = Parsed(Ask(*server, LocalGet("/v1/models")));
   EXPECT_EQ(models["data"][0]["id"], "demo");
@@ -98,7 +93,7 @@ TEST(Server, AnswersOnEveryRoute) {
 TEST(Server, AsksForKeysOnEveryRouteButHealth) {
   ServerOptions options;
   options.api_keys = {"first-key", "second-key"};
-  const auto server = Serve(Demo(), std::move(options));
+  const auto server = Serve(Shared(), std::move(options));
   EXPECT_EQ(Ask(*server, LocalGet("/health")).status, 200);
   for (const char* path : {"/", "/page/app.js", "/metrics", "/v1/stats", "/v1/models", "/v1/chat/completions",
                            "/v1/completions", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens",
@@ -120,7 +115,7 @@ TEST(Server, AsksForKeysOnEveryRouteButHealth) {
 }
 
 TEST(Server, HoldsBackPagesOfOtherOrigins) {
-  const auto closed = Serve(Demo());
+  const auto closed = Serve(Shared());
   EXPECT_EQ(Ask(*closed, LocalGet("/v1/models", "Origin: https://evil.example\r\n")).status, 403);
   EXPECT_EQ(Ask(*closed, LocalGet("/v1/models", "Origin: http://localhost\r\n")).status, 200);
   Client rebound(closed->port());
@@ -128,7 +123,7 @@ TEST(Server, HoldsBackPagesOfOtherOrigins) {
 
   ServerOptions options;
   options.origins = {"https://chat.example"};
-  const auto open = Serve(Demo(), std::move(options));
+  const auto open = Serve(Shared(), std::move(options));
   const Answer allowed = Ask(*open, LocalGet("/v1/models", "Origin: https://chat.example\r\n"));
   EXPECT_EQ(allowed.status, 200);
   EXPECT_EQ(allowed.Header("access-control-allow-origin"), "https://chat.example");
@@ -143,7 +138,7 @@ TEST(Server, HoldsBackPagesOfOtherOrigins) {
 }
 
 TEST(Server, ErrorsSayWhatIsWrongAndWhere) {
-  const auto server = Serve(Demo());
+  const auto server = Serve(Shared());
   struct Case {
     const char* path;
     std::string body;
@@ -151,31 +146,32 @@ TEST(Server, ErrorsSayWhatIsWrongAndWhere) {
     const char* part;  // of the message
   };
   const std::string deep = std::string(10'000, '[') + std::string(10'000, ']');
-  for (const Case& c : std::vector<Case>{
-           {"/v1/completions", "", 400, "empty"},
-           {"/v1/completions", "{", 400, "byte"},
-           {"/v1/completions", R"({"prompt":1})", 400, "prompt"},
-           {"/v1/completions", R"({"prompt":"x","prompt":"y"})", 400, "prompt"},
-           {"/v1/completions", R"({"prompt":"\ud800"})", 400, "byte"},
-           {"/v1/completions", R"({"prompt":"x","temperature":1e309})", 400, "byte"},
-           {"/v1/completions", R"({"prompt":"x","max_tokens":-5})", 400, "max_tokens"},
-           {"/v1/completions", R"({"prompt":"x","n":1000000000})", 400, "n"},
-           {"/v1/completions", R"({"prompt":[1,2,99999]})", 400, "prompt[2]"},
-           {"/v1/completions", deep, 400, "deep"},
-           {"/v1/completions", R"({"prompt":"x","model":"other"})", 404, "demo"},
-           {"/v1/completions", R"({"prompt":"x","guided_regex":"(a"})", 400, "regex"},
-           {"/v1/completions", R"({"prompt":"x","guided_regex":"((a{1000}){1000}){1000}"})", 400, "regex"},
-           {"/v1/completions",
-            R"({"prompt":"x","guided_json":{"type":"array","minItems":1000000000,"items":{"type":"object"}}})", 400,
-            "minItems"},
-           {"/v1/chat/completions", R"({"messages":[{"role":"user"}]})", 400, "messages[0].content"},
-           {"/v1/chat/completions",
-            R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]})", 400,
-            "messages[0].content[0].type"},
-           {"/v1/chat/completions",
-            R"({"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function"}]})", 400,
-            "tools[0].function"},
-       }) {
+  for (
+      const Case& c : std::vector<Case>{
+          {"/v1/completions", "", 400, "empty"},
+          {"/v1/completions", "{", 400, "byte"},
+          {"/v1/completions", R"({"prompt":1})", 400, "prompt"},
+          {"/v1/completions", R"({"prompt":"x","prompt":"y"})", 400, "prompt"},
+          {"/v1/completions", R"({"prompt":"\ud800"})", 400, "byte"},
+          {"/v1/completions", R"({"prompt":"x","temperature":1e309})", 400, "byte"},
+          {"/v1/completions", R"({"prompt":"x","max_tokens":-5})", 400, "max_tokens"},
+          {"/v1/completions", R"({"prompt":"x","n":1000000000})", 400, "n"},
+          {"/v1/completions", R"({"prompt":[1,2,99999]})", 400, "prompt[2]"},
+          {"/v1/completions", deep, 400, "deep"},
+          {"/v1/completions", R"({"prompt":"x","model":"other"})", 404, "demo"},
+          {"/v1/completions", R"({"prompt":"x","guided_regex":"(a"})", 400, "regex"},
+          {"/v1/completions", R"({"prompt":"x","guided_regex":"((a{1000}){1000}){1000}"})", 400, "regex"},
+          {"/v1/completions",
+           R"({"prompt":"x","guided_json":{"type":"array","minItems":1000000000,"items":{"type":"object"}}})",
+           400, "minItems"},
+          {"/v1/chat/completions", R"({"messages":[{"role":"user"}]})", 400, "messages[0].content"},
+          {"/v1/chat/completions",
+           R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]})", 400,
+           "messages[0].content[0].type"},
+          {"/v1/chat/completions",
+           R"({"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function"}]})", 400,
+           "tools[0].function"},
+      }) {
     const Answer answer = Ask(*server, LocalPost(c.path, c.body));
     EXPECT_EQ(answer.status, c.status) << c.body.substr(0, 100);
     const Json error = Parsed(answer)["error"];
@@ -206,9 +202,9 @@ constexpr char kEndless[] =
     R"({"prompt":"SQLite is a","max_tokens":400,"temperature":0,"ignore_eos":true,"stream":true})";
 
 TEST(Server, FreesWhatVanishedClientsHeld) {
-  const auto server = Serve(Demo());
-  ASSERT_TRUE(Quiet(Demo()));
-  const int64_t cancelled = Demo().stats().cancelled;
+  const auto server = Serve(Shared());
+  ASSERT_TRUE(Quiet(Shared()));
+  const int64_t cancelled = Shared().stats().cancelled;
   for (int i = 0; i < 20; ++i) {
     Client client(server->port());
     ASSERT_TRUE(client.Send(LocalPost("/v1/completions", kEndless)));
@@ -217,13 +213,13 @@ TEST(Server, FreesWhatVanishedClientsHeld) {
     }
     client.Reset();
   }
-  EXPECT_TRUE(Quiet(Demo()));
-  EXPECT_GT(Demo().stats().cancelled, cancelled);
+  EXPECT_TRUE(Quiet(Shared()));
+  EXPECT_GT(Shared().stats().cancelled, cancelled);
   EXPECT_EQ(Ask(*server, LocalPost("/v1/completions", kCompletion)).status, 200);
 }
 
 TEST(Server, TellsClientsToComeLaterWhenTooManyWait) {
-  EngineOptions options;
+  EngineOptions options = Demo();
   options.sequences = 1;
   options.waiting = 1;
   const auto engine = LoadDemo(options);
@@ -269,7 +265,7 @@ TEST(Server, DrainsAndTellsWhoTookTooLong) {
 }
 
 TEST(Server, GoesOnWhenTheDeviceFails) {
-  EngineOptions options;
+  EngineOptions options = Demo();
   options.backend = "faulty";
   // Loading takes fewer launches than that; what runs then and whoever shares its step are repeated alone.
   options.backend_options = {{"fail", "launch:2000..2040"}};
@@ -294,7 +290,7 @@ TEST(Server, GoesOnWhenTheDeviceFails) {
 }
 
 TEST(Server, StreamsAreTheTextOfTheSoloRun) {
-  const auto server = Serve(Demo());
+  const auto server = Serve(Shared());
   std::vector<std::string> alone;
   const auto body = [](int i, bool stream) {
     return Json{{"prompt", "The number " + std::to_string(i)},

@@ -58,7 +58,7 @@ class Conversation {
 
  private:
   absl::Status Answer() {
-    Result<std::string> rendered = engine_.RenderChat(Dump(messages_), /*add_generation_prompt=*/true);
+    Result<std::string> rendered = engine_.RenderChat(DumpJson(messages_), /*add_generation_prompt=*/true);
     if (!rendered.ok()) {
       return WithHint(WithExit(FromPublic(rendered.status()), kExitModel),
                       "infer run continues a text without a template");

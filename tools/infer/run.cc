@@ -36,7 +36,7 @@ absl::StatusOr<std::string> RenderMessage(const Engine& engine, const RunArgs& a
   OrderedJson messages = OrderedJson::array();
   if (!args.system.empty()) messages.push_back({{"role", "system"}, {"content", args.system}});
   messages.push_back({{"role", "user"}, {"content", prompt}});
-  Result<std::string> text = engine.RenderChat(Dump(messages), /*add_generation_prompt=*/true);
+  Result<std::string> text = engine.RenderChat(DumpJson(messages), /*add_generation_prompt=*/true);
   if (!text.ok()) {
     return WithHint(WithExit(FromPublic(text.status()), kExitModel),
                     "without --chat the prompt is simply continued");

@@ -228,12 +228,8 @@ void TextOutput::Write(std::string_view text) {
   last_ = text.back();
 }
 
-std::string Dump(const OrderedJson& json) {
-  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
-}
-
 void PrintJson(const OrderedJson& json) {
-  const std::string line = Dump(json) + "\n";
+  const std::string line = DumpJson(json) + "\n";
   std::fwrite(line.data(), 1, line.size(), stdout);
   std::fflush(stdout);
 }

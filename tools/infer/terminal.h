@@ -89,7 +89,6 @@ class TextOutput {
 };
 
 // One line of JSON on stdout; what is not UTF-8 becomes U+FFFD.
-std::string Dump(const OrderedJson& json);
 void PrintJson(const OrderedJson& json);
 
 // Prints "error: ..." and, where there is one, "hint: ..." and returns the exit code.

@@ -2,10 +2,6 @@
 
 namespace qiao::serve {
 
-std::string DumpJson(const OrderedJson& json) {
-  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
-}
-
 void AppendEvent(std::string_view name, const OrderedJson& data, std::string& out) {
   if (!name.empty()) {
     out += "event: ";

@@ -83,8 +83,6 @@ class AnswerStream {
   virtual void Ping(std::string& out) { out += ": waiting\n\n"; }
 };
 
-// On one line. What is no UTF-8 in it becomes U+FFFD.
-std::string DumpJson(const OrderedJson& json);
 // Appends "event: NAME\n" (unless empty) "data: JSON\n\n".
 void AppendEvent(std::string_view name, const OrderedJson& data, std::string& out);
 

@@ -108,7 +108,7 @@ std::string ErrorBody(int status, std::string_view code, std::string_view messag
   error["type"] = status < 500 ? "invalid_request_error" : "server_error";
   error["param"] = nullptr;
   error["code"] = std::string(code);
-  return OrderedJson{{"error", error}}.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  return DumpJson({{"error", error}});
 }
 
 HttpResponse ErrorResponse(int status, std::string_view code, std::string_view message) {

@@ -58,11 +58,11 @@ void ReadUsage(const Json* usage, CompletionChunk& chunk) {
 }  // namespace
 
 std::string CompletionCall::Body() const {
-  std::string json = absl::StrCat("{\"model\":", Dump(model));
+  std::string json = absl::StrCat("{\"model\":", DumpJson(model));
   if (chat) {
-    absl::StrAppend(&json, ",\"messages\":[{\"role\":\"user\",\"content\":", Dump(text), "}]");
+    absl::StrAppend(&json, ",\"messages\":[{\"role\":\"user\",\"content\":", DumpJson(text), "}]");
   } else if (ids.empty()) {
-    absl::StrAppend(&json, ",\"prompt\":", Dump(text));
+    absl::StrAppend(&json, ",\"prompt\":", DumpJson(text));
   } else {
     json += ",\"prompt\":[";
     for (size_t i = 0; i < ids.size(); ++i) absl::StrAppend(&json, i == 0 ? "" : ",", ids[i]);
