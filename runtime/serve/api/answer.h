@@ -87,5 +87,7 @@ class AnswerStream {
 std::string DumpJson(const OrderedJson& json);
 // Appends "event: NAME\n" (unless empty) "data: JSON\n\n".
 void AppendEvent(std::string_view name, const OrderedJson& data, std::string& out);
+// [{"token", "logprob", "bytes", "top_logprobs"}, ...], as OpenAI's chats and responses have them.
+OrderedJson OpenAiLogprobs(absl::Span<const ScoredToken> tokens);
 
 }  // namespace qiao::serve
