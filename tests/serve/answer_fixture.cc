@@ -7,6 +7,12 @@
 
 namespace qiao::serve {
 
+std::vector<std::string> Calls(const ParsedAnswer& answer) {
+  std::vector<std::string> calls;
+  for (const ParsedCall& call : answer.calls) calls.push_back(call.name + "(" + call.arguments + ")");
+  return calls;
+}
+
 void AnswerJoiner::Add(const std::vector<AnswerPiece>& pieces) {
   const auto mark = [&](char kind) {
     if (answer_.order.empty() || answer_.order.back() != kind) answer_.order += kind;

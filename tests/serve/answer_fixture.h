@@ -24,6 +24,9 @@ struct ParsedAnswer {
   bool operator==(const ParsedAnswer&) const = default;
 };
 
+// "name(arguments)" of each call.
+std::vector<std::string> Calls(const ParsedAnswer& answer);
+
 // Adds pieces, and fails the test where their sequence is impossible.
 class AnswerJoiner {
  public:

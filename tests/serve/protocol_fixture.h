@@ -1,6 +1,7 @@
 // What tests of protocols have in common: bodies as text, and answers told piece by piece.
 #pragma once
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <initializer_list>
@@ -68,6 +69,16 @@ inline std::pair<std::string, std::string> ParseBad(const Protocol& protocol, st
   const ApiError error = Describe(call.status());
   EXPECT_EQ(error.http_status, 400) << body;
   return {error.param, error.message};
+}
+
+// Each is a body and the path of the member for which it must be refused; the message names it.
+inline void ExpectRefused(const Protocol& protocol,
+                          const std::vector<std::pair<std::string, std::string>>& cases) {
+  for (const auto& [body, param] : cases) {
+    const auto [got, message] = ParseBad(protocol, body);
+    EXPECT_EQ(got, param) << body << "\n" << message;
+    EXPECT_THAT(message, testing::HasSubstr(param)) << body;
+  }
 }
 
 using Kind = AnswerPiece::Kind;

@@ -154,11 +154,7 @@ TEST(ResponsesParse, ErrorsSayWhere) {
       {Items(R"({"type":"function_call_output","call_id":"c","output":"x"})"), "input[0].call_id"},
       {Items(R"({"type":"reasoning","id":"r","summary":[{"type":"image"}]})"), "input[0].summary[0].type"},
   };
-  for (const auto& [body, param] : cases) {
-    const auto [got, message] = ParseBad(Responses(), body);
-    EXPECT_EQ(got, param) << body << "\n" << message;
-    EXPECT_THAT(message, HasSubstr(param)) << body;
-  }
+  ExpectRefused(Responses(), cases);
 }
 
 TEST(ResponsesParse, LimitsHaveNumbers) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "tests/serve/protocol_fixture.h"
 
 namespace qiao::serve {
 namespace {
@@ -14,12 +15,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using Kind = ToolChoice::Kind;
-
-OrderedJson J(std::string_view text) {
-  auto json = ParseOrderedJson(text, "test");
-  EXPECT_TRUE(json.ok()) << json.status();
-  return json.ok() ? *json : OrderedJson();
-}
 
 std::string Error(std::string_view tools, ToolDialect dialect) {
   const auto list = ParseTools(J(tools), dialect);

@@ -167,7 +167,7 @@ absl::Status Perplexity(const PerplexityArgs& args);
 absl::Status Bench(const BenchArgs& args);
 absl::Status BenchLoad(const BenchArgs& args);  // what Bench is with requests
 absl::Status Serve(const ServeArgs& args);
-absl::Status BenchUrl(const BenchArgs& args);   // what it is with requests to a server elsewhere
+absl::Status BenchUrl(const BenchArgs& args);  // what it is with requests to a server elsewhere
 absl::Status Synth(const SynthArgs& args);
 absl::Status Convert(const ConvertArgs& args);
 absl::Status Backends(const BackendsArgs& args);

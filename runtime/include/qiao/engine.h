@@ -101,7 +101,7 @@ struct EngineOptions {
   // Sums may run in whatever order is fastest: a request's tokens then depend on what else is being served,
   // and DeviceReport::row_invariant is false. INVALID_ARGUMENT for a backend that has no such order.
   bool fast_math_order = false;
-  int threads = 0;                // of host backends; 0: all CPUs this process may use
+  int threads = 0;  // of host backends; 0: all CPUs this process may use
   // The plugin's own options; an unknown key is an error that lists the known ones.
   std::map<std::string, std::string> backend_options;
   int64_t context = 0;      // tokens of one sequence; 0: the model's, at most 4096
@@ -116,7 +116,7 @@ struct EngineOptions {
   // Rows of a step whose logits are there for GenerateRequest::prompt_logprobs, of all such prompts together;
   // each takes 4 bytes for each token of the vocabulary.
   int32_t score_rows = 64;
-  int32_t waiting = 4096;    // requests that wait at most; Submit then says RESOURCE_EXHAUSTED
+  int32_t waiting = 4096;  // requests that wait at most; Submit then says RESOURCE_EXHAUSTED
   // Where guesses at the next tokens come from, which a step then checks: "off"; "mtp", the model's own layer
   // (FAILED_PRECONDITION where it has none); "lookup", what followed the last tokens earlier in the text; "auto",
   // the first of these that there is. Guesses cost time, so that they are only made where they win some. The
@@ -240,10 +240,10 @@ struct TokenLogprob {
 
 // What is valid during the call only: text, top.
 struct Token {
-  int32_t choice = 0;     // of GenerateRequest::n
-  int32_t id = 0;         // -1: text that was held back until the end and came with no token
-  std::string_view text;  // what this token adds; whole UTF-8 characters, so it may be empty
-  float logprob = 0;      // 0 unless asked for
+  int32_t choice = 0;                 // of GenerateRequest::n
+  int32_t id = 0;                     // -1: text that was held back until the end and came with no token
+  std::string_view text;              // what this token adds; whole UTF-8 characters, so it may be empty
+  float logprob = 0;                  // 0 unless asked for
   std::span<const TokenLogprob> top;  // the likeliest first
 };
 // Returning false ends the request.
@@ -273,12 +273,12 @@ struct GenerateResult : Choice {
   std::vector<int32_t> prompt_ids;
   std::vector<float> prompt_logprobs;
   std::vector<std::vector<TokenLogprob>> prompt_top_logprobs;
-  int64_t cached_tokens = 0;                 // of the prompt, that were in the prefix cache
-  int64_t drafted = 0, accepted = 0;         // speculative tokens: tried, and right
-  int32_t preemptions = 0;                   // how often it gave its pages to others and began again
-  double queue_seconds = 0;                  // until its first step
-  double prefill_seconds = 0;                // from then to the first token
-  double decode_seconds = 0;                 // from the first token on
+  int64_t cached_tokens = 0;          // of the prompt, that were in the prefix cache
+  int64_t drafted = 0, accepted = 0;  // speculative tokens: tried, and right
+  int32_t preemptions = 0;            // how often it gave its pages to others and began again
+  double queue_seconds = 0;           // until its first step
+  double prefill_seconds = 0;         // from then to the first token
+  double decode_seconds = 0;          // from the first token on
 };
 // Exactly once for every request that Submit took.
 using DoneCallback = std::function<void(Result<GenerateResult>)>;
@@ -317,13 +317,13 @@ struct DeviceReport {
 
 // Since loading, but for what is marked "now".
 struct EngineStats {
-  int32_t running = 0, waiting = 0;                         // now: sequences, requests
-  int64_t pages = 0, pages_free = 0, pages_cached = 0;      // now: of the cache; cached: in the prefix tree
-  int64_t steps = 0, rows = 0;                              // of the model, and tokens in them
-  int64_t step_sequences = 0;                               // in all steps: over `steps`, the mean batch
+  int32_t running = 0, waiting = 0;                     // now: sequences, requests
+  int64_t pages = 0, pages_free = 0, pages_cached = 0;  // now: of the cache; cached: in the prefix tree
+  int64_t steps = 0, rows = 0;                          // of the model, and tokens in them
+  int64_t step_sequences = 0;                           // in all steps: over `steps`, the mean batch
   int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
-  int64_t drafted = 0, accepted = 0;                        // speculative tokens: tried, and right
-  bool drafting = false;                                    // now: whether it pays
+  int64_t drafted = 0, accepted = 0;  // speculative tokens: tried, and right
+  bool drafting = false;              // now: whether it pays
   int64_t finished = 0, failed = 0, cancelled = 0, preemptions = 0;
   double step_seconds = 0;  // the model at work
 };

@@ -24,7 +24,6 @@ class JsonValueScanner {
   };
   // The first byte must not be white space.
   Step Push(char c);
-  bool begun() const { return begun_; }
 
  private:
   bool begun_ = false, in_string_ = false, escaped_ = false;

@@ -16,7 +16,7 @@ void MarkerMatcher::Reset(std::vector<std::string_view> markers, bool spaces) {
 }
 
 int MarkerMatcher::Push(char c, std::string* plain) {
-  std::string todo;  // bytes of a tail that came to nothing, to be tried from the second on
+  std::string retry;  // bytes of a tail that came to nothing, to be tried from the second on
   size_t next = 0;
   for (bool again = true; again;) {
     if (tail_.empty() && !first_[static_cast<unsigned char>(c)]) {
@@ -39,12 +39,12 @@ int MarkerMatcher::Push(char c, std::string* plain) {
         const std::string failed = std::exchange(tail_, {});
         plain->append(std::exchange(spaces_, {}));
         *plain += failed.front();
-        todo.replace(0, next, failed, 1);
+        retry.replace(0, next, failed, 1);
         next = 0;
       }
     }
-    again = next < todo.size();
-    if (again) c = todo[next++];
+    again = next < retry.size();
+    if (again) c = retry[next++];
   }
   return kNone;
 }

@@ -23,12 +23,12 @@ class MarkerMatcher {
   // The index of the marker that ends with `c`, or kNone. Appends to `plain` what turned out to be no marker's. After a
   // match, Take gives the marker and the white space before it; it must be called before the next Push.
   int Push(char c, std::string* plain);
+  std::string_view marker(int index) const { return markers_[static_cast<size_t>(index)]; }
 
   // What is held back, which is forgotten.
   std::string Take();
   // How much of it is white space before the marker.
   size_t spaces() const { return spaces_.size(); }
-  bool idle() const { return spaces_.empty() && tail_.empty(); }
 
  private:
   std::vector<std::string_view> markers_;

@@ -76,13 +76,28 @@ std::vector<AnswerPiece> AnswerParser::Finish() {
 }
 
 void AnswerParser::Step(char c) {
+  if (Undecided()) {
+    held_ += c;
+    const size_t most = state_ == State::kHermes ? kMaxHermesHeader : kMaxHeader;
+    if (held_.size() - opener_size_ > most) return GiveUp();
+  }
   switch (state_) {
     case State::kStart:
       return StepStart(c);
     case State::kProse:
       return StepProse(c);
+    case State::kOpen:
+      return StepOpen(c);
+    case State::kHeader:
+      return StepHeader(c);
+    case State::kFencedName:
+      return StepFencedName(c);
+    case State::kFence:
+      return StepFence(c);
     case State::kRaw:
       return StepRaw(c);
+    case State::kHermes:
+      return StepHermes(c);
     case State::kHermesTail:
       return StepHermesTail(c);
     case State::kMembers:
@@ -93,30 +108,12 @@ void AnswerParser::Step(char c) {
       return StepValue(c);
     case State::kObject:
       return StepObject(c);
-    case State::kHermes:
-      if (hermes_called_) return StepHermes(c);
-      break;
-    case State::kOpen:
-    case State::kHeader:
-    case State::kFencedName:
-    case State::kFence:
-      break;
   }
-  held_ += c;
-  if (held_.size() - opener_size_ > (state_ == State::kHermes ? kMaxHermesHeader : kMaxHeader))
-    return GiveUp();
-  switch (state_) {
-    case State::kOpen:
-      return StepOpen(c);
-    case State::kHeader:
-      return StepHeader(c);
-    case State::kFencedName:
-      return StepFencedName(c);
-    case State::kFence:
-      return StepFence(c);
-    default:
-      return StepHermes(c);
-  }
+}
+
+bool AnswerParser::Undecided() const {
+  return state_ == State::kOpen || state_ == State::kHeader || state_ == State::kFencedName ||
+         state_ == State::kFence || (state_ == State::kHermes && !hermes_called_);
 }
 
 void AnswerParser::StepStart(char c) {
@@ -138,14 +135,14 @@ bool AnswerParser::TakesCalls() const {
 void AnswerParser::EnterProse() {
   state_ = State::kProse;
   const CallMarkers& spelled = MarkersOf(format_.tools);
-  markers_.clear();
-  if (reasoning_) markers_.push_back(spelling::kThinkClose);
+  std::vector<std::string_view> markers;
+  if (reasoning_) markers.push_back(spelling::kThinkClose);
   if (TakesCalls() && (!reasoning_ || spelled.special)) {
-    markers_.insert(markers_.end(), spelled.openers.begin(), spelled.openers.end());
-    markers_.push_back(spelled.call);
+    markers.insert(markers.end(), spelled.openers.begin(), spelled.openers.end());
+    markers.push_back(spelled.call);
   }
-  if (calls_ > 0) markers_.insert(markers_.end(), spelled.ends.begin(), spelled.ends.end());
-  matcher_.Reset(markers_, true);
+  if (calls_ > 0) markers.insert(markers.end(), spelled.ends.begin(), spelled.ends.end());
+  matcher_.Reset(std::move(markers), true);
 }
 
 void AnswerParser::StepProse(char c) {
@@ -153,7 +150,7 @@ void AnswerParser::StepProse(char c) {
   const int found = matcher_.Push(c, &plain);
   EmitProse(plain);
   if (found == MarkerMatcher::kNone) return;
-  const std::string_view marker = markers_[found];
+  const std::string_view marker = matcher_.marker(found);
   const size_t spaces = matcher_.spaces();
   std::string held = matcher_.Take();
   if (marker == spelling::kThinkClose) {
@@ -173,9 +170,7 @@ void AnswerParser::EnterMarkup(std::string held, std::string_view marker) {
   header_.clear();
   bare_function_ = marker == spelling::kXmlFunction;
   if (format_.tools == ToolFormat::kHermes) {
-    state_ = State::kHermes;
-    hermes_ = {};
-    hermes_called_ = false;
+    EnterHermes();
   } else if (marker == spelled.call) {
     state_ = State::kHeader;
     matcher_.Reset({spelled.header_end}, false);
@@ -197,9 +192,7 @@ void AnswerParser::StepOpen(char c) {
     // Qwen's older form.
     plain += matcher_.Take();
     held_.resize(held_.size() - plain.size());
-    state_ = State::kHermes;
-    hermes_ = {};
-    hermes_called_ = false;
+    EnterHermes();
     return Again(plain);
   }
   Fail();

@@ -103,9 +103,11 @@ class AnswerParser {
 
   void EnterProse();
   void EnterMarkup(std::string held, std::string_view marker);
-  void EnterRaw();
+  void EnterHermes();
   void EnterHermesTail();
+  void EnterRaw();
   void EnterMembers();
+  void EnterInside(State state, std::string_view opener);  // until `opener` or a marker that ends the call
   void HeaderEnds();
   void Fail();    // what was held is prose up to its first marker; the rest is tried again
   void GiveUp();  // all that was held is prose
@@ -117,6 +119,7 @@ class AnswerParser {
 
   bool Declared(std::string_view name) const { return tools_ != nullptr && tools_->Find(name) != nullptr; }
   bool TakesCalls() const;
+  bool Undecided() const;  // in markup, but no call has been made of it
   JsonTypes ValueTypes(std::string_view key, std::string_view attributes) const;
 
   void EmitProse(std::string_view text);
@@ -131,7 +134,6 @@ class AnswerParser {
   bool reasoning_ = false;
   bool skip_spaces_ = false;  // of the prose that comes next
   MarkerMatcher matcher_;
-  std::vector<std::string_view> markers_;  // the matcher's
 
   std::string held_;        // bytes since markup began, while no call has been made of it
   size_t opener_size_ = 0;  // of its first marker, with white space before it

@@ -14,25 +14,32 @@ constexpr size_t kMaxKey = 512;   // of an element's opening tag
 
 }  // namespace
 
-void AnswerParser::EnterRaw() {
-  state_ = State::kRaw;
-  const CallMarkers& spelled = MarkersOf(format_.tools);
-  markers_ = spelled.ends;
-  markers_.push_back(spelled.call);
-  matcher_.Reset(markers_, true);
+void AnswerParser::EnterInside(State state, std::string_view opener) {
+  state_ = state;
+  std::vector<std::string_view> markers = MarkersOf(format_.tools).ends;
+  markers.push_back(opener);
+  matcher_.Reset(std::move(markers), true);
 }
+
+void AnswerParser::EnterRaw() { EnterInside(State::kRaw, MarkersOf(format_.tools).call); }
 
 void AnswerParser::StepRaw(char c) {
   std::string plain;
   const int found = matcher_.Push(c, &plain);
   EmitArguments(plain);
   if (found == MarkerMatcher::kNone) return;
-  const std::string_view marker = markers_[found];
+  const std::string_view marker = matcher_.marker(found);
   matcher_.Take();
   EndCall();
   const bool next = marker == MarkersOf(format_.tools).call;  // without an end of this one
   EnterProse();
   if (next) Again(marker);
+}
+
+void AnswerParser::EnterHermes() {
+  state_ = State::kHermes;
+  hermes_ = {};
+  hermes_called_ = false;
 }
 
 void AnswerParser::StepHermes(char c) {
@@ -56,8 +63,7 @@ void AnswerParser::StepHermes(char c) {
 void AnswerParser::EnterHermesTail() {
   state_ = State::kHermesTail;
   header_.clear();
-  markers_ = {spelling::kToolCallEnd, spelling::kToolCall};
-  matcher_.Reset(markers_, true);
+  matcher_.Reset({spelling::kToolCallEnd, spelling::kToolCall}, true);
 }
 
 void AnswerParser::StepHermesTail(char c) {
@@ -69,25 +75,14 @@ void AnswerParser::StepHermesTail(char c) {
     if (header_.empty() && (IsSpace(byte) || bracket)) continue;
     header_ += byte;
   }
-  if (found == MarkerMatcher::kNone) {
-    if (header_.size() <= kMaxTail) return;
-    std::string text = header_ + matcher_.Take();
-    EnterProse();
-    return Again(text);
-  }
-  std::string text;
-  if (markers_[found] == spelling::kToolCall) text = header_ + matcher_.Take();
+  if (found == MarkerMatcher::kNone && header_.size() <= kMaxTail) return;
+  std::string text = header_ + matcher_.Take();
+  const bool ended = found != MarkerMatcher::kNone && matcher_.marker(found) == spelling::kToolCallEnd;
   EnterProse();
-  Again(text);
+  if (!ended) Again(text);
 }
 
-void AnswerParser::EnterMembers() {
-  state_ = State::kMembers;
-  const CallMarkers& spelled = MarkersOf(format_.tools);
-  markers_ = spelled.ends;
-  markers_.push_back(spelled.parameter);
-  matcher_.Reset(markers_, true);
-}
+void AnswerParser::EnterMembers() { EnterInside(State::kMembers, MarkersOf(format_.tools).parameter); }
 
 void AnswerParser::StepMembers(char c) {
   std::string plain;
@@ -101,9 +96,8 @@ void AnswerParser::StepMembers(char c) {
     object_ = {};
     return Again(text);
   }
-  const std::string_view marker = markers_[found];
   matcher_.Take();
-  if (marker == MarkersOf(format_.tools).parameter) {
+  if (matcher_.marker(found) == MarkersOf(format_.tools).parameter) {
     state_ = State::kKey;
     header_.clear();
     return;
@@ -121,19 +115,18 @@ void AnswerParser::StepKey(char c) {
   std::string_view key = header_, attributes;
   if (format_.tools == ToolFormat::kQwenXml) {
     key = WithoutSpace(key);
-    markers_ = {spelling::kXmlParameterLineEnd, spelling::kXmlParameterEnd};
+    matcher_.Reset({spelling::kXmlParameterLineEnd, spelling::kXmlParameterEnd}, false);
   } else {
     if (const size_t quote = key.find('"'); quote != key.npos) {
       attributes = key.substr(quote);
       key = key.substr(0, quote);
     }
-    markers_ = {spelling::kDsmlParameterEnd};
+    matcher_.Reset({spelling::kDsmlParameterEnd}, false);
   }
   EmitArguments(Joined({members_ ? ", " : "{", JsonQuoted(key), ": "}));
   members_ = true;
   value_ = ParameterValue(ValueTypes(key, attributes));
   first_newline_ = format_.tools == ToolFormat::kQwenXml;
-  matcher_.Reset(markers_, false);
   state_ = State::kValue;
 }
 

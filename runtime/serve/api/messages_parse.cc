@@ -110,25 +110,19 @@ absl::Status ReadConversation(const Fields& body, const ApiLimits& limits, Call&
                           Fields::Of((*messages)[i], absl::StrFormat("messages[%d]", i)));
     QIAO_RETURN_IF_ERROR(ReadMessage(message, limits, transcript));
   }
-  const std::string last = absl::StrFormat("messages[%d]", messages->size() - 1);
   if (transcript.EndsWithCalls()) {
-    return BadParam(last, "has tool_use blocks; the next message must bring their tool_result blocks");
+    return BadParam(absl::StrFormat("messages[%d]", messages->size() - 1),
+                    "has tool_use blocks; the next message must bring their tool_result blocks");
   }
   call.messages = transcript.Take();
-  if (call.messages.empty()) return BadParam("messages", "say nothing");
-  call.continue_final = call.messages.back()["role"] == "assistant";
+  call.continue_final = !call.messages.empty() && call.messages.back()["role"] == "assistant";
   // The beginning of an answer that begins nothing.
   if (call.continue_final && call.messages.back()["content"].get_ref<const std::string&>().empty()) {
     call.messages.erase(call.messages.size() - 1);
     call.continue_final = false;
-    if (call.messages.empty()) return BadParam("messages", "say nothing");
   }
+  if (call.messages.empty()) return BadParam("messages", "say nothing");
   return absl::OkStatus();
-}
-
-void SetThinking(bool on, OrderedJson& kwargs) {
-  // Templates have no common name for it.
-  for (const char* name : {"thinking", "enable_thinking"}) kwargs[name] = on;
 }
 
 absl::Status ReadThinking(const Fields& body, const ApiLimits& limits, Call& call) {

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "runtime/serve/api/messages.h"
+#include "runtime/serve/api/transcript.h"
 
 namespace qiao::serve {
 namespace {
@@ -54,10 +55,9 @@ OrderedJson ToolBlock(std::string id, std::string name, OrderedJson input) {
 // An object always. What is none (an answer that was cut short) is in a member of the name that Anthropic's manual
 // gives it.
 OrderedJson Input(const std::string& arguments) {
-  if (arguments.find_first_not_of(" \t\r\n") == std::string::npos) return OrderedJson::object();
-  absl::StatusOr<OrderedJson> parsed = ParseOrderedJson(arguments, "arguments");
-  if (parsed.ok() && parsed->is_object()) return *std::move(parsed);
-  return {{"INVALID_JSON", arguments}};
+  OrderedJson object = ArgumentsObject(arguments);
+  if (object.is_null()) return {{"INVALID_JSON", arguments}};
+  return object;
 }
 
 OrderedJson Envelope(const AnswerHeader& header, OrderedJson content, OrderedJson stop_reason,
@@ -130,7 +130,7 @@ class MessageStream : public AnswerStream {
  private:
   enum class Open { kNothing, kThinking, kText, kTool };
 
-  static void Event(const char* type, OrderedJson members, std::string& out) {
+  static void Event(const char* type, const OrderedJson& members, std::string& out) {
     OrderedJson event = {{"type", type}};
     event.update(members);
     AppendEvent(type, event, out);

@@ -15,8 +15,8 @@ absl::Status ReadSampling(const Fields& body, const ModelFacts& model, SamplingP
 // A string or an array of strings.
 absl::Status ReadStop(const Fields& body, std::string_view name, const ApiLimits& limits,
                       std::vector<std::string>& stop);
-// {"type": "text" | "json_object" | "json_schema", ..}: `schema` is where the schema is in that object, as a path of
-// members ("json_schema.schema" in chats, "schema" in Responses).
+// {"type": "text" | "json_object" | "json_schema", ..}. `nested`: the schema is the member json_schema.schema, as in
+// chats; else it is schema, as in Responses.
 absl::Status ReadFormat(const Fields& format, bool nested, const ApiLimits& limits, Constraint& constraint);
 // The member `name` as the text of a JSON schema.
 absl::StatusOr<std::string> SchemaText(const OrderedJson& schema, const std::string& path,

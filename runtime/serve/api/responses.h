@@ -36,6 +36,5 @@ OrderedJson MessageItem(const std::string& id, std::string_view status, OrderedJ
 OrderedJson CallItem(const std::string& id, std::string_view status, const ToolCall& call);
 OrderedJson ReasoningPart(const std::string& text);
 OrderedJson TextPart(const std::string& text, OrderedJson logprobs);
-OrderedJson ResponseLogprobs(absl::Span<const ScoredToken> tokens);
 
 }  // namespace qiao::serve

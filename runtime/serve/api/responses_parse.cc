@@ -132,9 +132,9 @@ absl::Status ReadReasoningEffort(const Fields& body, Call& call) {
   QIAO_ASSIGN_OR_RETURN(const Fields fields, Fields::Of(*reasoning, "reasoning"));
   QIAO_ASSIGN_OR_RETURN(const std::optional<std::string> effort, fields.String("effort"));
   if (!effort) return absl::OkStatus();
-  // Templates have no common name for it.
-  for (const char* name : {"thinking", "enable_thinking"}) call.template_kwargs[name] = *effort != "none";
-  if (*effort != "none") call.template_kwargs["reasoning_effort"] = *effort;
+  const bool thinks = effort != "none";
+  SetThinking(thinks, call.template_kwargs);
+  if (thinks) call.template_kwargs["reasoning_effort"] = *effort;
   call.echo_fields["reasoning"]["effort"] = *effort;
   return absl::OkStatus();
 }

@@ -1,6 +1,7 @@
 // OpenAI's responses: the answer as events, numbered from 0.
 #include <utility>
 
+#include "runtime/serve/api/openai_answer.h"
 #include "runtime/serve/api/responses.h"
 
 namespace qiao::serve {
@@ -29,7 +30,7 @@ class ResponseStream : public AnswerStream {
         if (piece.text.empty() && tokens.empty()) return;
         if (open_ != Open::kMessage) StartMessage(out);
         text_ += piece.text;
-        OrderedJson logprobs = ResponseLogprobs(tokens);
+        OrderedJson logprobs = OpenAiLogprobs(tokens);
         logprobs_.insert(logprobs_.end(), logprobs.begin(), logprobs.end());
         Inner("response.output_text.delta",
               {{"content_index", 0}, {"delta", piece.text}, {"logprobs", std::move(logprobs)}}, out);

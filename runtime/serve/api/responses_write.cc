@@ -1,18 +1,11 @@
 // OpenAI's responses: the answer as JSON.
-#include <algorithm>
 #include <utility>
 
+#include "runtime/serve/api/openai_answer.h"
 #include "runtime/serve/api/responses.h"
 
 namespace qiao::serve {
 namespace {
-
-OrderedJson Scored(const TokenText& token, float logprob) {
-  OrderedJson bytes = OrderedJson::array();
-  for (const char c : token.bytes) bytes.push_back(static_cast<unsigned char>(c));
-  // JSON has no infinity; a token that cannot be is given the least that OpenAI gives.
-  return {{"token", token.text}, {"logprob", std::max(logprob, -9999.0F)}, {"bytes", std::move(bytes)}};
-}
 
 // The tokens that `content` is made of, among all that were made: thoughts come before it, calls after it.
 absl::Span<const ScoredToken> TokensOf(const std::string& content, absl::Span<const ScoredToken> tokens) {
@@ -28,19 +21,6 @@ absl::Span<const ScoredToken> TokensOf(const std::string& content, absl::Span<co
 }
 
 }  // namespace
-
-OrderedJson ResponseLogprobs(absl::Span<const ScoredToken> tokens) {
-  OrderedJson out = OrderedJson::array();
-  for (const ScoredToken& token : tokens) {
-    OrderedJson entry = Scored(token.token, token.logprob);
-    entry["top_logprobs"] = OrderedJson::array();
-    for (const ScoredToken::Alternative& other : token.top) {
-      entry["top_logprobs"].push_back(Scored(other.token, other.logprob));
-    }
-    out.push_back(std::move(entry));
-  }
-  return out;
-}
 
 std::string ItemId(std::string_view prefix, const AnswerHeader& header, size_t index) {
   return absl::StrFormat("%s_%s_%d", prefix, header.suffix, index);
@@ -120,7 +100,7 @@ OrderedJson WholeResponse(const Call& call, const AnswerHeader& header, const An
                                    OrderedJson::array({ReasoningPart(choice.reasoning)})));
   }
   if (!choice.content.empty() || (choice.calls.empty() && output.empty())) {
-    OrderedJson part = TextPart(choice.content, ResponseLogprobs(TokensOf(choice.content, choice.tokens)));
+    OrderedJson part = TextPart(choice.content, OpenAiLogprobs(TokensOf(choice.content, choice.tokens)));
     output.push_back(MessageItem(ItemId("msg", header, output.size()), "completed",
                                  OrderedJson::array({std::move(part)})));
   }

@@ -4,13 +4,10 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/serve/api/errors.h"
 
 namespace qiao::serve {
 namespace {
-
-absl::Status Wrong(std::string_view path, std::string_view what) {
-  return InvalidArgument("%s: %s", path, what);
-}
 
 // Null where `object` has no such member, or it is null.
 const OrderedJson* Member(const OrderedJson& object, std::string_view key) {
@@ -33,8 +30,8 @@ std::string TypeName(const OrderedJson& value) { return value.type_name(); }
 absl::StatusOr<std::string> StringAt(const OrderedJson& object, std::string_view key, std::string_view path) {
   const OrderedJson* value = Member(object, key);
   const std::string where = absl::StrCat(Abs(path), ".", Abs(key));
-  if (value == nullptr) return Wrong(where, "is missing; it must be a string");
-  if (!value->is_string()) return Wrong(where, absl::StrCat("must be a string, not ", TypeName(*value)));
+  if (value == nullptr) return BadParam(where, "is missing; it must be a string");
+  if (!value->is_string()) return BadParam(where, absl::StrCat("must be a string, not ", TypeName(*value)));
   return value->get<std::string>();
 }
 
@@ -43,8 +40,8 @@ absl::Status CheckName(std::string_view name, ToolDialect dialect, std::string_v
   bool good = !name.empty() && name.size() <= longest;
   for (const char c : name) good = good && (absl::ascii_isalnum(c) || c == '_' || c == '-');
   if (good) return absl::OkStatus();
-  return Wrong(path,
-               absl::StrCat("must be 1 to ", longest, " letters, digits, '_' or '-', not ", Shown(name)));
+  return BadParam(path,
+                  absl::StrCat("must be 1 to ", longest, " letters, digits, '_' or '-', not ", Shown(name)));
 }
 
 absl::Status CheckType(const OrderedJson& tool, ToolDialect dialect, std::string_view path) {
@@ -53,13 +50,13 @@ absl::Status CheckType(const OrderedJson& tool, ToolDialect dialect, std::string
   const std::string where = absl::StrCat(Abs(path), ".type");
   if (type == nullptr) {
     if (dialect == ToolDialect::kAnthropic) return absl::OkStatus();
-    return Wrong(where, "is missing; it must be 'function'");
+    return BadParam(where, "is missing; it must be 'function'");
   }
-  if (!type->is_string()) return Wrong(where, absl::StrCat("must be a string, not ", TypeName(*type)));
+  if (!type->is_string()) return BadParam(where, absl::StrCat("must be a string, not ", TypeName(*type)));
   const auto& text = type->get_ref<const std::string&>();
   if (text == wanted) return absl::OkStatus();
-  return Wrong(where, absl::StrCat("must be '", Abs(wanted), "', not ", Shown(text),
-                                   ": this server runs no tools itself"));
+  return BadParam(where, absl::StrCat("must be '", Abs(wanted), "', not ", Shown(text),
+                                      ": this server runs no tools itself"));
 }
 
 absl::StatusOr<OrderedJson> Parameters(const OrderedJson& function, ToolDialect dialect,
@@ -69,48 +66,42 @@ absl::StatusOr<OrderedJson> Parameters(const OrderedJson& function, ToolDialect 
   const std::string where = absl::StrCat(Abs(path), ".", Abs(key));
   const OrderedJson* value = Member(function, key);
   if (value == nullptr) {
-    if (anthropic) return Wrong(where, "is missing; it must be a JSON schema");
+    if (anthropic) return BadParam(where, "is missing; it must be a JSON schema");
     OrderedJson none = OrderedJson::object();
     none["type"] = "object";
     none["properties"] = OrderedJson::object();
     return none;
   }
   if (!value->is_object()) {
-    return Wrong(where, absl::StrCat("must be an object, a JSON schema, not ", TypeName(*value)));
+    return BadParam(where, absl::StrCat("must be an object, a JSON schema, not ", TypeName(*value)));
   }
   const OrderedJson* type = Member(*value, "type");
   if (type != nullptr && *type != "object") {
-    return Wrong(where + ".type", "must be 'object': arguments are given by name");
+    return BadParam(where + ".type", "must be 'object': arguments are given by name");
   }
   return *value;
 }
 
 absl::StatusOr<Tool> ParseTool(const OrderedJson& value, ToolDialect dialect, std::string path) {
-  if (!value.is_object()) return Wrong(path, absl::StrCat("must be an object, not ", TypeName(value)));
-  if (auto type = CheckType(value, dialect, path); !type.ok()) return type;
+  if (!value.is_object()) return BadParam(path, absl::StrCat("must be an object, not ", TypeName(value)));
+  QIAO_RETURN_IF_ERROR(CheckType(value, dialect, path));
   const OrderedJson* function = &value;
   if (dialect == ToolDialect::kChat) {
     absl::StrAppend(&path, ".function");
     function = Member(value, "function");
-    if (function == nullptr) return Wrong(path, "is missing; it must be an object");
+    if (function == nullptr) return BadParam(path, "is missing; it must be an object");
     if (!function->is_object())
-      return Wrong(path, absl::StrCat("must be an object, not ", TypeName(*function)));
+      return BadParam(path, absl::StrCat("must be an object, not ", TypeName(*function)));
   }
   Tool tool;
-  auto name = StringAt(*function, "name", path);
-  if (!name.ok()) return name.status();
-  tool.name = *std::move(name);
-  if (auto good = CheckName(tool.name, dialect, path + ".name"); !good.ok()) return good;
+  QIAO_ASSIGN_OR_RETURN(tool.name, StringAt(*function, "name", path));
+  QIAO_RETURN_IF_ERROR(CheckName(tool.name, dialect, path + ".name"));
   if (Member(*function, "description") != nullptr) {
-    auto description = StringAt(*function, "description", path);
-    if (!description.ok()) return description.status();
-    tool.description = *std::move(description);
+    QIAO_ASSIGN_OR_RETURN(tool.description, StringAt(*function, "description", path));
   }
-  auto parameters = Parameters(*function, dialect, path);
-  if (!parameters.ok()) return parameters.status();
-  tool.parameters = *std::move(parameters);
+  QIAO_ASSIGN_OR_RETURN(tool.parameters, Parameters(*function, dialect, path));
   if (const OrderedJson* strict = Member(*function, "strict")) {
-    if (!strict->is_boolean()) return Wrong(path + ".strict", "must be true or false");
+    if (!strict->is_boolean()) return BadParam(path + ".strict", "must be true or false");
     tool.strict = strict->get<bool>();
   }
   return tool;
@@ -125,7 +116,7 @@ absl::StatusOr<std::string> ChosenName(const OrderedJson& choice, ToolDialect di
   }
   absl::StrAppend(path, ".function");
   const OrderedJson* function = Member(choice, "function");
-  if (function == nullptr || !function->is_object()) return Wrong(*path, "must be an object with a name");
+  if (function == nullptr || !function->is_object()) return BadParam(*path, "must be an object with a name");
   auto name = StringAt(*function, "name", *path);
   absl::StrAppend(path, ".name");
   return name;
@@ -143,21 +134,20 @@ const Tool* ToolList::Find(std::string_view name) const {
 absl::StatusOr<ToolList> ParseTools(const OrderedJson& tools, ToolDialect dialect) {
   ToolList list;
   if (tools.is_null()) return list;
-  if (!tools.is_array()) return Wrong("tools", absl::StrCat("must be an array, not ", TypeName(tools)));
+  if (!tools.is_array()) return BadParam("tools", absl::StrCat("must be an array, not ", TypeName(tools)));
   if (tools.size() > kMaxTools) {
-    return Wrong("tools", absl::StrCat("has ", tools.size(), " tools; at most ", kMaxTools, " are taken"));
+    return BadParam("tools", absl::StrCat("has ", tools.size(), " tools; at most ", kMaxTools, " are taken"));
   }
   list.tools.reserve(tools.size());
   for (size_t i = 0; i < tools.size(); ++i) {
     std::string path = absl::StrCat("tools[", i, "]");
-    auto tool = ParseTool(tools[i], dialect, path);
-    if (!tool.ok()) return tool.status();
-    if (const Tool* other = list.Find(tool->name)) {
+    QIAO_ASSIGN_OR_RETURN(Tool tool, ParseTool(tools[i], dialect, path));
+    if (const Tool* other = list.Find(tool.name)) {
       absl::StrAppend(&path, dialect == ToolDialect::kChat ? ".function.name" : ".name");
-      return Wrong(path, absl::StrCat(Shown(tool->name), " is the name of tools[", other - list.tools.data(),
-                                      "] too"));
+      return BadParam(
+          path, absl::StrCat(Shown(tool.name), " is the name of tools[", other - list.tools.data(), "] too"));
     }
-    list.tools.push_back(*std::move(tool));
+    list.tools.push_back(std::move(tool));
   }
   return list;
 }
@@ -173,19 +163,18 @@ absl::StatusOr<ToolChoice> ParseToolChoice(const OrderedJson& choice, ToolDialec
   std::string path = "tool_choice";
   std::string word;
   if (choice.is_object()) {
-    auto type = StringAt(choice, "type", path);
-    if (!type.ok()) return type.status();
-    word = *std::move(type);
+    QIAO_ASSIGN_OR_RETURN(word, StringAt(choice, "type", path));
     if (const OrderedJson* single = Member(choice, "disable_parallel_tool_use");
         single != nullptr && anthropic) {
-      if (!single->is_boolean()) return Wrong(path + ".disable_parallel_tool_use", "must be true or false");
+      if (!single->is_boolean())
+        return BadParam(path + ".disable_parallel_tool_use", "must be true or false");
       result.single = single->get<bool>();
     }
   } else if (choice.is_string() && !anthropic) {
     word = choice.get<std::string>();
   } else {
-    return Wrong(path, absl::StrCat("must be ", anthropic ? "an object" : "a string or an object", ", not ",
-                                    TypeName(choice)));
+    return BadParam(path, absl::StrCat("must be ", anthropic ? "an object" : "a string or an object",
+                                       ", not ", TypeName(choice)));
   }
 
   // OpenAI's words are strings, Anthropic's types of an object.
@@ -196,16 +185,17 @@ absl::StatusOr<ToolChoice> ParseToolChoice(const OrderedJson& choice, ToolDialec
     return result;
   }
   if (plain && word == (anthropic ? "any" : "required")) {
-    if (tools.empty()) return Wrong(path, absl::StrCat("'", word, "' needs tools, and the request has none"));
+    if (tools.empty())
+      return BadParam(path, absl::StrCat("'", word, "' needs tools, and the request has none"));
     result.kind = Kind::kRequired;
     return result;
   }
   if (choice.is_object() && word == (anthropic ? "tool" : "function")) {
-    auto name = ChosenName(choice, dialect, &path);
-    if (!name.ok()) return name.status();
-    if (tools.Find(*name) == nullptr) return Wrong(path, absl::StrCat("no tool is called ", Shown(*name)));
+    QIAO_ASSIGN_OR_RETURN(result.name, ChosenName(choice, dialect, &path));
+    if (tools.Find(result.name) == nullptr) {
+      return BadParam(path, absl::StrCat("no tool is called ", Shown(result.name)));
+    }
     result.kind = Kind::kNamed;
-    result.name = *std::move(name);
     return result;
   }
   if (choice.is_object()) absl::StrAppend(&path, ".type");
@@ -213,7 +203,7 @@ absl::StatusOr<ToolChoice> ParseToolChoice(const OrderedJson& choice, ToolDialec
                                  : choice.is_object()
                                      ? "'function'"
                                      : "'auto', 'none', 'required' or an object that names a tool";
-  return Wrong(path, absl::StrCat("must be ", Abs(known), ", not ", Shown(word)));
+  return BadParam(path, absl::StrCat("must be ", Abs(known), ", not ", Shown(word)));
 }
 
 OrderedJson ToChatTools(const ToolList& tools) {

@@ -1,8 +1,8 @@
 // The tools that a request declares, and which of them the model should call: from the three spellings of
 // OpenAI's chat and responses APIs and Anthropic's messages API into one form.
 //
-// Errors are INVALID_ARGUMENT and begin with the path of what is wrong: "tools[3].function.name: ...". Members
-// that are not known are ignored, as clients send hints of many kinds.
+// Errors are errors.h's BadParam, with the path of what is wrong: "tools[3].function.name: ...". Members that are not
+// known are ignored, as clients send hints of many kinds.
 #pragma once
 
 #include <cstddef>

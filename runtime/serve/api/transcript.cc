@@ -88,13 +88,22 @@ absl::StatusOr<std::string> ReadTexts(const OrderedJson& value, const std::strin
   return text;
 }
 
-OrderedJson ReadArguments(const std::string& text, const ApiLimits& limits) {
+OrderedJson ArgumentsObject(const std::string& text, const JsonLimits& limits) {
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) return OrderedJson::object();
-  absl::StatusOr<OrderedJson> parsed = ParseOrderedJson(
-      text, "arguments",
-      {.max_depth = limits.json_depth, .max_values = static_cast<size_t>(limits.json_values)});
+  absl::StatusOr<OrderedJson> parsed = ParseOrderedJson(text, "arguments", limits);
   if (parsed.ok() && parsed->is_object()) return *std::move(parsed);
-  return text;
+  return nullptr;
+}
+
+OrderedJson ReadArguments(const std::string& text, const ApiLimits& limits) {
+  OrderedJson object = ArgumentsObject(
+      text, {.max_depth = limits.json_depth, .max_values = static_cast<size_t>(limits.json_values)});
+  if (object.is_null()) return text;
+  return object;
+}
+
+void SetThinking(bool on, OrderedJson& template_kwargs) {
+  for (const char* name : {"thinking", "enable_thinking"}) template_kwargs[name] = on;
 }
 
 }  // namespace qiao::serve

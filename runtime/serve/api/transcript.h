@@ -31,7 +31,6 @@ class Transcript {
 
   // Whether calls of the open turn lack their results, as the last message of all.
   bool EndsWithCalls() const;
-  const OrderedJson& messages() const { return messages_; }
   OrderedJson Take() { return std::move(messages_); }
 
  private:
@@ -48,7 +47,12 @@ absl::StatusOr<std::string> ReadTexts(const OrderedJson& value, const std::strin
 // INVALID_ARGUMENT for a part that is no text.
 absl::Status NotText(const std::string& path, std::string_view type);
 
-// The arguments of a call as an object where they are one, else the text as it was: a model may write anything.
+// The arguments of a call as an object, {} where they are blank; null where they are none: a model may write anything.
+OrderedJson ArgumentsObject(const std::string& text, const JsonLimits& limits = {});
+// The same, or else the text as it was.
 OrderedJson ReadArguments(const std::string& text, const ApiLimits& limits);
+
+// Tells the template whether to think. Templates have no common name for it.
+void SetThinking(bool on, OrderedJson& template_kwargs);
 
 }  // namespace qiao::serve
