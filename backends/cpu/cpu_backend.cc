@@ -240,9 +240,9 @@ class CpuDevice : public HostDevice {
     return Ok();
   }
 
-  // A library multiplies weights as the files hold them, and so do tiles.
+  // A library multiplies weights as the files hold them, and so do tiles. What the library never takes is packed.
   Status ChooseWeight(const qiao_weight_request& request, qiao_weight_choice& choice) override {
-    const bool pack = !library_ && isa_ != Isa::kAmx;
+    const bool pack = !(library_ && kernels::cpu::LibraryLinear::MayTake(request)) && isa_ != Isa::kAmx;
     return cpu_backend::ChooseWeight(request, pack, alignment(), choice);
   }
 
