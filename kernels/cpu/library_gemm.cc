@@ -192,6 +192,12 @@ bool LibraryLinear::Takes(const qiao_op_call& call) {
          x.dim[0] >= kLibraryRows;
 }
 
+bool LibraryLinear::MayTake(const qiao_weight_request& request) {
+  return request.op == QIAO_OP_LINEAR && request.groups == 1 && request.piece_count > 0 &&
+         request.piece[0].scheme == QIAO_SCHEME_NONE &&
+         LibraryType(request.piece[0].dtype) != dnnl_data_type_undef;
+}
+
 std::unique_ptr<LibraryLinear> LibraryLinear::Prepare(std::shared_ptr<const GemmLibrary> library,
                                                       const qiao_op_call& call, int threads,
                                                       std::string* why) {

@@ -8,14 +8,17 @@ namespace qiao::engine {
 namespace {
 
 constexpr double kHorizon = 512;        // sequences that the shares look back on
-constexpr double kSure = 2;             // standard errors
 constexpr double kPromises = 0.03;      // a lead that is worth a try
 constexpr double kLeast = 0.005;        // a lead that is worth a change
 constexpr double kNoDeviation = 0.005;  // of times, at least: clocks and samples are coarse
 constexpr size_t kEnough = 6;           // times, to compare with
-constexpr int64_t kPatience = 2;        // a trial may take so many times kMaxTry, those without a time too
+constexpr int64_t kPatience = 400;      // steps that a trial may take, those without a time too
+constexpr double kForgets = 0.1;        // what a cost may have changed by between two tries
 constexpr double kStale = 16;           // sequences that count of a share that steps have not seen lately
 constexpr size_t kManySequences = 3;    // as an order: where no guesses are made until they are known to pay
+
+// Standard errors after so many comparisons, which are looked at after each.
+double Sure(size_t comparisons) { return comparisons == 1 ? 6 : comparisons < 4 ? 4 : 2.5; }
 
 }  // namespace
 
@@ -45,7 +48,7 @@ size_t DraftGain::Part(int64_t sequences) {
 // The middle half keeps what single steps that took long for other reasons would spoil. Its mean's standard error
 // is about 1.1 deviations over the root of the number.
 DraftGain::Middle DraftGain::MiddleHalf(absl::Span<const float> values) {
-  std::array<float, kMaxTry> sorted;
+  std::array<float, kTimes> sorted;
   const size_t n = values.size(), cut = n / 4;
   std::copy(values.begin(), values.end(), sorted.begin());
   std::sort(sorted.begin(), sorted.begin() + static_cast<ptrdiff_t>(n));
@@ -75,17 +78,18 @@ int32_t DraftGain::Guesses(int64_t sequences) {
   Class& c = classes_[order];
   if (c.times[Part(sequences)].size() < kEnough) return guesses_[c.best];
   if (c.trial == kNone) BeginTrial(c);
-  if (c.trial != kNone && ++c.asked > kPatience * kMaxTry) {
+  if (c.trial != kNone && ++c.asked > kPatience) {
     c.arms[c.trial].tried = c.steps;
     c.trial = kNone;
   }
-  return guesses_[c.trial == kNone ? c.best : c.trial];
+  return guesses_[c.trial != kNone && c.turn ? c.trial : c.best];
 }
 
 void DraftGain::BeginTrial(Class& c) {
   c.trial = Due(c);
-  c.relative.count = 0;
-  c.asked = 0;
+  c.turn = false;
+  c.asked = c.turns = 0;
+  c.block.count = c.relative.count = 0;
   if (c.trial == kNone) return;
   for (auto m = static_cast<size_t>(guesses_[c.best]); m < static_cast<size_t>(guesses_[c.trial]); ++m)
     shares_[m].LookBack(kStale);
@@ -121,14 +125,29 @@ void DraftGain::Record(const Step& step) {
   if (!c.begun || !(step.seconds > 0)) return;
   Samples<kTimes>& times = c.times[Part(step.sequences)];
   const double time = std::log(step.seconds);
-  if (c.trial == kNone && step.guesses == guesses_[c.best]) {
-    ++c.steps;
+  if (step.guesses == guesses_[c.best] && (c.trial == kNone || times.size() < kEnough)) {
+    c.steps += c.trial == kNone;
     times.Add(time);
-  } else if (c.trial != kNone && step.guesses == guesses_[c.trial] && times.size() >= kEnough) {
-    const Middle best = Of(times);
-    c.relative.Add(time - best.mean);
-    if (c.relative.count >= kMinTry) Judge(c, best);
+  } else if (c.trial != kNone && step.guesses == guesses_[c.turn ? c.trial : c.best] &&
+             times.size() >= kEnough) {
+    const Middle usual = Of(times);
+    c.block.Add(time - usual.mean);
+    if (c.block.count == static_cast<size_t>(kBlock)) EndTurn(c, usual.deviation);
   }
+}
+
+void DraftGain::EndTurn(Class& c, double deviation) {
+  const double mean = Of(c.block).mean;
+  c.block.count = 0;
+  c.turn = !c.turn;
+  ++c.turns;
+  if (!c.turn) {
+    c.tried = mean;
+    return;
+  }
+  if (c.turns > 1) c.relative.Add(c.tried - (c.before + mean) / 2);
+  c.before = mean;
+  if (c.relative.count > 0) Judge(c, deviation);
 }
 
 void DraftGain::Learn(const Step& step) {
@@ -172,22 +191,30 @@ double DraftGain::Lead(const Class& c, size_t arm, double cost) const {
   return std::log(Tokens(arm) / Tokens(c.best)) - cost;
 }
 
-void DraftGain::Judge(Class& c, const Middle& best) {
+// What was found before counts too, less the longer it has been true. `deviation`: of single times.
+void DraftGain::Judge(Class& c, double deviation) {
   const Middle tried = Of(c.relative);
-  const double n = static_cast<double>(c.relative.size());
-  const double deviation = std::max(tried.deviation, best.deviation);
-  const double lead = Lead(c, c.trial, tried.mean);
-  const double error =
-      std::sqrt(1.2 * deviation * deviation * (1 / n + 1.0 / kTimes) + Variance(c.best, c.trial));
-  if (std::abs(lead) < kSure * error && c.relative.count < kMaxTry) return;
+  const size_t n = c.relative.size();
   Arm& arm = c.arms[c.trial];
+  double single = deviation * std::sqrt(1.5 / kBlock);
+  if (n >= 4) single = std::max(single, tried.deviation);
+  double cost = tried.mean, variance = 1.2 * single * single / static_cast<double>(n);
+  if (arm.known) {
+    const double share = variance / (variance + arm.variance + kForgets * kForgets);
+    cost += share * (arm.cost - cost);
+    variance *= 1 - share;
+  }
+  const double lead = Lead(c, c.trial, cost);
+  const double error = std::sqrt(variance + Variance(c.best, c.trial));
+  if (std::abs(lead) < Sure(arm.known ? n + 3 : n) * error && n < static_cast<size_t>(kMostBlocks)) return;
   arm.wait = arm.known ? std::min(arm.wait * 2, kMostWait) : kFirstWait;
-  arm.cost = tried.mean;
+  arm.cost = cost;
+  arm.variance = variance;
   arm.known = true;
   arm.tried = c.steps;
   const size_t trial = c.trial;
   c.trial = kNone;
-  if (lead > kLeast) Switch(c, trial);
+  if (lead > std::max(kLeast, error)) Switch(c, trial);
 }
 
 void DraftGain::Switch(Class& c, size_t arm) {
@@ -198,6 +225,7 @@ void DraftGain::Switch(Class& c, size_t arm) {
   }
   Arm& before = c.arms[c.best];
   before.known = true;
+  before.variance = c.arms[arm].variance;
   before.tried = c.steps;
   before.wait = kFirstWait / 2;  // it was better until now
   c.best = arm;

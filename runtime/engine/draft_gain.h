@@ -5,12 +5,13 @@
 // experts of one. The number with the most tokens a second is the best. Shares and times are measured while
 // serving; what is generated does not depend on it.
 //
-// Shares are one estimate for all steps. Times are kept for each binary order of the number of sequences: those of
-// the best number so far, and what another took relative to it when it was last tried. A try lasts kMinTry steps
-// to kMaxTry, until the difference is twice its standard error. Middle halves of the samples are used, because
-// what else the machine does takes single steps many times as long. After a try that lost, twice as many steps
-// pass until the next one of the same number, kFirstWait to kMostWait, and an eighth of that where the shares since
-// then promise that it would win.
+// Shares are one estimate for all steps. Times are kept for each binary order of the number of sequences: how long
+// steps take with the best number so far, and what another took relative to it when it was last tried. A try takes
+// turns, kBlock steps with the one and kBlock with the other, so that what else the machine does meets both, and
+// lasts until the difference is well above its standard error, or for kMostBlocks blocks. Middle halves of samples
+// are used, because single steps may take many times as long. After a try that lost, twice as many steps pass until
+// the next one of the same number, kFirstWait to kMostWait, and an eighth of that where the shares since then
+// promise that it would win.
 #pragma once
 
 #include <array>
@@ -25,7 +26,7 @@ namespace qiao::engine {
 // Not thread-safe. Allocates in the constructor only.
 class DraftGain {
  public:
-  static constexpr int64_t kMinTry = 4, kMaxTry = 48, kFirstWait = 128, kMostWait = 4096;
+  static constexpr int64_t kBlock = 4, kMostBlocks = 12, kFirstWait = 256, kMostWait = 4096;
 
   // At most `most` guesses (1 at least). Of many, the numbers between are left out: 1, 2, 3, 4, 6, 8, 12, ...
   explicit DraftGain(int32_t most = 1);
@@ -48,7 +49,7 @@ class DraftGain {
   double Gain(int64_t sequences) const;
 
  private:
-  // The last logarithms of seconds.
+  // The last of logarithms of seconds.
   template <size_t kSize>
   struct Samples {
     std::array<float, kSize> values = {};
@@ -67,7 +68,8 @@ class DraftGain {
 
   // One number of guesses, among sequences of one order.
   struct Arm {
-    double cost = 0;  // the logarithm of a step's time over one with the best number; where `known`
+    // Where `known`: the logarithm of a step's time over one with the best number, and its standard error squared.
+    double cost = 0, variance = 0;
     bool known = false;
     int64_t tried = 0, wait = kFirstWait;  // when, in recorded steps of the class, and how long until again
   };
@@ -78,9 +80,15 @@ class DraftGain {
     std::vector<Arm> arms;
     size_t best = 0, trial = kNone;
     bool begun = false;
-    int64_t steps = 0, asked = 0;  // recorded; since the trial began
+    int64_t steps = 0;  // recorded outside of trials
     std::array<Samples<kTimes>, kParts> times = {};
-    Samples<kMaxTry> relative;  // of the trial
+    // Of the trial.
+    bool turn = false;              // of the number that is tried; else the best's
+    int64_t asked = 0;              // steps
+    Samples<kBlock> block;          // of this turn: times over those of the same part
+    double before = 0, tried = 0;   // of the two turns before
+    int64_t turns = 0;              // that are over
+    Samples<kMostBlocks> relative;  // of each turn of the one over the best's before and behind it
   };
   struct Share {
     double right = 0, of = 0;
@@ -100,7 +108,8 @@ class DraftGain {
   double Variance(size_t a, size_t b) const;
   double Lead(const Class& c, size_t arm, double cost) const;
   size_t Due(const Class& c) const;
-  void Judge(Class& c, const Middle& best);
+  void EndTurn(Class& c, double deviation);
+  void Judge(Class& c, double deviation);
   void Switch(Class& c, size_t arm);
 
   static constexpr size_t kOrders = 16;

@@ -15,6 +15,9 @@ Sequence& Sequence::operator=(Sequence&& other) noexcept {
   runner_ = std::exchange(other.runner_, nullptr);
   length_ = std::exchange(other.length_, 0);
   pages_ = std::exchange(other.pages_, {});
+  draft_pages_ = std::exchange(other.draft_pages_, {});
+  draft_rows_ = std::exchange(other.draft_rows_, 0);
+  draft_end_ = std::exchange(other.draft_end_, 0);
   return *this;
 }
 
@@ -28,6 +31,7 @@ void Sequence::Truncate(int64_t length) {
     runner_->pages_->Release(pages_.back());
     pages_.pop_back();
   }
+  TruncateDrafts();
 }
 
 Runner::~Runner() = default;
@@ -44,6 +48,7 @@ absl::Status Runner::Load(const Progress& progress) {
     hidden_bytes_ = static_cast<uint64_t>(model_.info().hidden) * SizeOf(options_.numerics.activation);
     hidden_.resize(rows * hidden_bytes_);
     draft_hidden_.resize(rows * hidden_bytes_);
+    draft_filled_.resize(static_cast<size_t>(pages_->size()));
   }
   return absl::OkStatus();
 }
@@ -51,8 +56,9 @@ absl::Status Runner::Load(const Progress& progress) {
 Sequence Runner::NewSequence() {
   Sequence sequence;
   sequence.runner_ = this;
-  sequence.pages_.reserve(
-      static_cast<size_t>(CeilDiv(context_, page_tokens())));  // growing allocates nothing
+  const auto most = static_cast<size_t>(CeilDiv(context_, page_tokens()));
+  sequence.pages_.reserve(most);  // growing allocates nothing
+  if (hidden_bytes_ > 0) sequence.draft_pages_.reserve(most);
   return sequence;
 }
 
@@ -76,6 +82,7 @@ absl::StatusOr<Sequence> Runner::Share(absl::Span<const int32_t> pages, int64_t 
   shared.length_ = length;
   shared.pages_.insert(shared.pages_.end(), pages.begin(), pages.end());
   for (int32_t page : pages) pages_->Hold(page);
+  FindDraftRows(shared);
   return shared;
 }
 
@@ -102,8 +109,10 @@ absl::Status Runner::Repeat(Sequence& sequence, int64_t length) {
       sequence.Truncate(sequence.length_);
       return copied;
     }
+    CopyDraftRows(sequence.pages_[i % have], sequence.pages_[i]);
   }
   sequence.length_ = length;
+  FindDraftRows(sequence);
   return absl::OkStatus();
 }
 
@@ -117,6 +126,7 @@ absl::Status Runner::OwnPages(Sequence& sequence, int64_t from) {
       pages_->Release(own);
       return copied;
     }
+    CopyDraftRows(page, own);
     pages_->Release(std::exchange(page, own));
   }
   return absl::OkStatus();
@@ -139,6 +149,7 @@ absl::Status Runner::Grow(Sequence& sequence, int64_t tokens) {
   while (static_cast<int64_t>(sequence.pages_.size()) < want) {
     QIAO_ASSIGN_OR_RETURN(const int32_t page, pages_->Acquire());
     sequence.pages_.push_back(page);
+    if (!draft_filled_.empty()) draft_filled_[static_cast<size_t>(page)] = 0;
   }
   return absl::OkStatus();
 }
@@ -193,9 +204,12 @@ absl::Status Runner::Step(absl::Span<const Work> work, program::StepObserver* ob
     const auto tokens = static_cast<int64_t>(w.tokens.size());
     for (int64_t t = 0; t < tokens; ++t) {
       if (tokens - t <= LogitRows(w)) logit_index_.push_back(static_cast<int32_t>(ids_.size()));
-      AddRow(sequence, sequence.length_ + t, w.tokens[static_cast<size_t>(t)]);
+      const int64_t position = sequence.length_ + t;
+      AddRow(w.tokens[static_cast<size_t>(t)], position,
+             sequence.pages_[static_cast<size_t>(position / page_tokens())], position % page_tokens());
     }
-    EndRows(sequence, sequence.length_ + tokens);
+    table_.insert(table_.end(), sequence.pages_.begin(), sequence.pages_.end());
+    EndRows(sequence.length_ + tokens);
   }
   last_work_.clear();
   status = programs_->Run(Inputs(), observer);
@@ -224,17 +238,15 @@ void Runner::BeginRows(int32_t bucket) {
   q_start_.push_back(0);
 }
 
-void Runner::AddRow(const Sequence& sequence, int64_t position, int32_t id) {
-  const int64_t page = sequence.pages_[static_cast<size_t>(position / page_tokens())];
+void Runner::AddRow(int32_t id, int64_t position, int64_t page, int64_t row) {
   ids_.push_back(id);
   positions_.push_back(static_cast<int32_t>(position));
-  slots_.push_back(static_cast<int32_t>(page * page_tokens() + position % page_tokens()));
+  slots_.push_back(static_cast<int32_t>(page * page_tokens() + row));
 }
 
-void Runner::EndRows(const Sequence& sequence, int64_t length) {
+void Runner::EndRows(int64_t length) {
   q_start_.push_back(static_cast<int32_t>(ids_.size()));
   kv_len_.push_back(static_cast<int32_t>(length));
-  table_.insert(table_.end(), sequence.pages_.begin(), sequence.pages_.end());
   const auto width = static_cast<size_t>(programs_->buckets()[static_cast<size_t>(bucket_)].table_width);
   table_.resize(kv_len_.size() * width, 0);
 }

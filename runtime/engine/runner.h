@@ -99,9 +99,14 @@ class Sequence {
 
  private:
   friend class Runner;
+  void TruncateDrafts();
   Runner* runner_ = nullptr;
   int64_t length_ = 0;
   std::vector<int32_t> pages_;
+  // The MTP layer's rows lie one behind the other in these of the pages, all but the last of them full; the last row
+  // is that of position draft_end_ - 1.
+  std::vector<int32_t> draft_pages_;
+  int64_t draft_rows_ = 0, draft_end_ = 0;
 };
 
 // One sequence's part of a step.
@@ -177,8 +182,9 @@ class Runner {
   //
   // The layer's cache is one more layer in the pages of the sequences, so that shared prefixes, forks and
   // copies on write hold it too. The row of a position depends on the token after it: the last row of a prefix
-  // that was shared comes from the text that made it. That, and a Step without Draft, costs accepted drafts at
-  // most; what is generated never depends on drafts. A page that is shared is copied before a row of it is
+  // that was shared comes from the text that made it. After a Step without Draft its rows are missing, and the
+  // layer sees only those that there are: they lie one behind the other, and of pages that were shared only full
+  // ones are read. All that costs accepted drafts at most; what is generated never depends on drafts. A page that is shared is copied before a row of it is
   // written, as in Step, so call Draft before sharing what a Step appended.
   //
   // FAILED_PRECONDITION without draft_tokens, INVALID_ARGUMENT for tokens that the last Step did not append,
@@ -223,12 +229,17 @@ class Runner {
   absl::Status CheckBudget() const;
   absl::Status Grow(Sequence& sequence, int64_t tokens);
   absl::Status OwnPages(Sequence& sequence, int64_t from);
-  // The inputs of a step: BeginRows, then for each sequence AddRow for each of its rows and EndRows with the
-  // tokens that it has with them.
+  // The inputs of a step: BeginRows, then for each sequence AddRow for each of its rows, with their places in the
+  // cache, its pages in the table, and EndRows with the rows that it has there with them.
   void BeginRows(int32_t bucket);
-  void AddRow(const Sequence& sequence, int64_t position, int32_t id);
-  void EndRows(const Sequence& sequence, int64_t length);
+  void AddRow(int32_t id, int64_t position, int64_t page, int64_t row);
+  void EndRows(int64_t length);
   program::Step Inputs() const;
+  void FindDraftRows(Sequence& sequence) const;
+  void CopyDraftRows(int32_t from, int32_t to);
+  void MakeRoomForDrafts(Sequence& sequence, int64_t begin);
+  int64_t DraftPage(Sequence& sequence, int64_t row);
+  void KeepDraftRows(Sequence& sequence, int64_t rows);
   absl::Status CheckDraft(absl::Span<const DraftWork> work) const;
   absl::Status PrepareDraft(absl::Span<const DraftWork> work);
   absl::Status RunDraft(absl::Span<const DraftWork> work, int32_t made, program::StepObserver* observer);
@@ -259,6 +270,7 @@ class Runner {
   std::vector<std::byte> draft_hidden_;
   std::vector<int32_t> draft_counts_;
   std::vector<size_t> draft_rows_;
+  std::vector<int32_t> draft_filled_;  // by page: the layer's rows in it; empty without drafting
   // Reused by every step.
   int32_t bucket_ = 0;
   std::vector<int32_t> ids_, positions_, slots_, q_start_, kv_len_, table_, logit_index_;

@@ -1,6 +1,7 @@
 #include "runtime/engine/scheduler.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "runtime/base/checked.h"
@@ -191,7 +192,8 @@ void Scheduler::Measure(double seconds) {
   const auto sequences = static_cast<int64_t>(planned_.size());
   gain_.Record({sequences, guesses_, right_, seconds});
   const double gain = gain_.Gain(sequences);
-  if (gain == 0 || told_ == (gain >= 1)) return;
+  const bool close = told_.has_value() && std::abs(gain - 1) < 0.03;  // says nothing new
+  if (gain == 0 || close || told_ == (gain >= 1)) return;
   told_ = gain >= 1;
   if (options_.log) {
     options_.log(absl::StrFormat("drafting %s at %d sequences: %.2f times the tokens a second",

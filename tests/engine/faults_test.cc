@@ -316,5 +316,44 @@ TEST(LongFaults, ManyCallsFail) {
   for (const Rig& rig : {kCopied, kMapped, kDiscrete}) FailForAWhileAtEach(rig, 7);
 }
 
+// From the first launch on, whatever a device could be asked for but computing fails: nobody asks.
+TEST(Faults, StepsAskTheDeviceForNothingButComputing) {
+  for (const char* draft : {"off", "mtp", "lookup"}) {
+    SCOPED_TRACE(draft);
+    EngineOptions options;
+    options.model = QIAO_MODELS "/demo";
+    options.backend = "faulty";
+    options.backend_options = {
+        {"after", "launch:1"},
+        {"fail", "alloc:1+,prepare:1+,store:1+,choose:1+,stream:1+,support:1+,capture:1+,query:1+"}};
+    options.context = 256;
+    options.page_tokens = 16;
+    options.sequences = 3;
+    options.draft = draft;
+    auto engine = Engine::Load(options);
+    ASSERT_TRUE(engine.ok()) << engine.status().message();
+    std::vector<GenerateResult> results;
+    std::mutex mutex;
+    std::condition_variable over;
+    for (int32_t i = 0; i < 3; ++i) {
+      GenerateRequest request = EightTokens();
+      request.ids.push_back(i + 3);
+      request.max_tokens = 150;
+      const Status submitted =
+          (*engine)->Submit(std::move(request), nullptr, [&](Result<GenerateResult> result) {
+            std::lock_guard lock(mutex);
+            EXPECT_TRUE(result.ok()) << result.status().message();
+            results.push_back(result.ok() ? *std::move(result) : GenerateResult());
+            over.notify_one();
+          });
+      ASSERT_TRUE(submitted.ok()) << submitted.message();
+    }
+    std::unique_lock lock(mutex);
+    over.wait(lock, [&] { return results.size() == 3; });
+    for (const GenerateResult& result : results) EXPECT_EQ(result.ids.size(), 150u);
+    EXPECT_EQ((*engine)->stats().drafted > 0, std::string(draft) != "off");
+  }
+}
+
 }  // namespace
 }  // namespace qiao

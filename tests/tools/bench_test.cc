@@ -103,6 +103,25 @@ TEST(Bench, ProfilesEachCase) {
   }
 }
 
+TEST(Bench, TheFastOrderIsComparedWithThatOfRows) {
+  const std::vector<std::string> cases = {"--prefill", "64", "--depth", "0", "--batch", "1", "--steps", "4"};
+  EXPECT_FALSE(BenchJson(cases)["results"][0].contains("row_order_tokens_per_s"));
+  std::vector<std::string> fast = cases;
+  fast.push_back("--fast-math-order");
+  const Json json = BenchJson(fast);
+  ASSERT_EQ(json["results"].size(), 2u);
+  for (const Json& result : json["results"]) {
+    EXPECT_GT(result["row_order_tokens_per_s"], 0);
+    const double times =
+        result["tokens_per_s"].get<double>() / result["row_order_tokens_per_s"].get<double>();
+    EXPECT_NEAR(result["times_row_order"].get<double>(), times, 1e-9 * times);
+  }
+  fast.insert(fast.begin(), {"bench", DemoModel(), "--stream", "64MB", "--repeat", "1"});
+  const Finished finished = Infer(fast);
+  EXPECT_EQ(finished.exit, 0) << finished.err;
+  EXPECT_THAT(finished.out, HasSubstr("row-invariant  fast order  times"));
+}
+
 TEST(Bench, PrintsATableAndWhatItSkipped) {
   const Finished finished =
       Infer({"bench", DemoModel(), "--prefill", "16,4096", "--depth", "0,2048", "--batch", "1", "--steps",

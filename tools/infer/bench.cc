@@ -87,7 +87,7 @@ absl::Status Bench(const BenchArgs& args) {
 
   BenchPlan plan;
   const auto adjust = [&](const engine::ModelFolder& folder, engine::RunnerOptions& options) -> absl::Status {
-    plan = PlanBench(lists, RoomOf(args, folder));
+    if (plan.cases.empty()) plan = PlanBench(lists, RoomOf(args, folder));
     if (plan.cases.empty()) {
       return UsageError(absl::StrFormat("nothing that was asked for fits: %s: %s",
                                         NameOf(plan.skipped.front().what), plan.skipped.front().why));
@@ -98,6 +98,15 @@ absl::Status Bench(const BenchArgs& args) {
     options.chunk = std::max(options.chunk, options.sequences);
     return absl::OkStatus();
   };
+  // What the faster order is compared with, in the same process but one model after the other.
+  std::vector<BenchResult> row_order;
+  if (args.device.fast_math_order) {
+    DeviceArgs device = args.device;
+    device.fast_math_order = false;
+    QIAO_ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(args.model, device, /*text=*/false, adjust));
+    Workbench bench(*loaded.runner, plan, args.seed);
+    QIAO_ASSIGN_OR_RETURN(row_order, RunCases(bench, plan, args.repeat, report.limits));
+  }
   const Clock::time_point start = Clock::now();
   QIAO_ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(args.model, args.device, /*text=*/false, adjust));
   report.load_seconds = Since(start);
@@ -107,6 +116,8 @@ absl::Status Bench(const BenchArgs& args) {
     QIAO_ASSIGN_OR_RETURN(report.first_prompt_seconds, bench.FirstPrompt());
     QIAO_ASSIGN_OR_RETURN(report.results, RunCases(bench, plan, args.repeat, report.limits));
   }
+  for (size_t i = 0; i < row_order.size(); ++i)
+    report.results[i].row_order_seconds = std::move(row_order[i].seconds);
   report.memory = ReadMemoryUse();
   // Again at the end: whoever else used the machine at the start may be gone.
   if (report.limits) {

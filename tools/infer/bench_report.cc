@@ -84,6 +84,20 @@ void PrintResults(const BenchReport& r) {
   }
 }
 
+// What the order that is fastest brings.
+void PrintOrders(const BenchReport& r) {
+  if (r.results.empty() || r.results.front().row_order_seconds.empty()) return;
+  Table table({Table::kLeft, Table::kRight, Table::kRight, Table::kRight});
+  table.Row({Dim("case"), Dim("row-invariant"), Dim("fast order"), Dim("times")});
+  for (const BenchResult& result : r.results) {
+    const double tokens = TokensOf(r, result.what);
+    const double row = tokens / SpreadOf(result.row_order_seconds).median;
+    const double fast = tokens / SpreadOf(result.seconds).median;
+    table.Row({NameOf(result.what), Rate(row), Rate(fast), absl::StrFormat("%.2f", fast / row)});
+  }
+  std::printf("\n%s", table.Text().c_str());
+}
+
 void PutCase(OrderedJson& json, const BenchCase& c) {
   json["kind"] = c.prefill ? "prefill" : "decode";
   if (c.prefill) {
@@ -112,6 +126,11 @@ OrderedJson ToJson(const BenchReport& r, const BenchResult& result, bool profile
   json["flops_per_token"] = result.work.flops() / tokens;
   json["bytes_per_token"] = result.work.bytes() / tokens;
   json["experts_touched"] = result.work.experts;
+  if (!result.row_order_seconds.empty()) {
+    const double row = SpreadOf(result.row_order_seconds).median;
+    json["row_order_tokens_per_s"] = tokens / row;
+    json["times_row_order"] = row / seconds.median;
+  }
   if (profile) json["profile"] = result.work.profile.ToJson();
   return json;
 }
@@ -121,6 +140,7 @@ OrderedJson ToJson(const BenchReport& r, const BenchResult& result, bool profile
 void Print(const BenchReport& report, bool profile) {
   PrintFacts(report);
   PrintResults(report);
+  PrintOrders(report);
   if (!profile) return;
   for (const BenchResult& result : report.results) {
     std::printf("\n%s  %s\n%s", Out(Style::kBold, NameOf(result.what)).c_str(),

@@ -16,7 +16,8 @@ namespace qiao::tools {
 struct BenchResult {
   BenchCase what;
   CaseWork work;
-  std::vector<double> seconds;  // of each run
+  std::vector<double> seconds;                 // of each run
+  std::vector<double> row_order_seconds = {};  // with --fast-math-order: of each run without it
 };
 
 struct BenchReport {

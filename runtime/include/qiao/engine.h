@@ -98,8 +98,9 @@ struct EngineOptions {
   std::string fallback = "cpu";
   std::string numerics = "bf16";  // or "f32", "w8a8", "w8a8-f32"
   std::string kv_dtype = "auto";  // the cache: as the numerics have it, or "bf16", "fp8" (latents in E4M3)
-  // Sums may run in whatever order is fastest: a request's tokens then depend on what else is being served,
-  // and DeviceReport::row_invariant is false. INVALID_ARGUMENT for a backend that has no such order.
+  // Sums may run in whatever order is fastest. Where that is another one, a request's tokens depend on what else
+  // is being served, and DeviceReport::row_invariant is false. INVALID_ARGUMENT for a backend that has one order
+  // only.
   bool fast_math_order = false;
   int threads = 0;  // of host backends; 0: all CPUs this process may use
   // The plugin's own options; an unknown key is an error that lists the known ones.

@@ -112,35 +112,68 @@ TEST(HostMemory, EachAllocationOfARequestMayFail) {
   }
 }
 
-// Strings and results of those who are served grow; the rest of a step does not allocate.
-TEST(HostMemory, SteadyDecodingAllocatesNothing) {
+// Strings and results of those who are served grow, and the index of a text that is looked up; the rest of a step does
+// not allocate, and the device never does.
+void ExpectSteadyDecodingAllocatesNothing(engine::Drafter drafter) {
+  std::atomic<int64_t> device_calls = 0;
   engine::RunnerOptions options;
   options.sequences = 4;
   options.context = 1024;
   options.page_tokens = 16;
   options.chunk = 32;
   options.device.options["threads"] = "1";
+  options.device.hooks.allocate = [&](uint64_t bytes, uint64_t alignment) {
+    ++device_calls;
+    return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  };
+  options.device.hooks.deallocate = [&](void* memory, uint64_t) {
+    ++device_calls;
+    std::free(memory);
+  };
+  const int32_t drafts = drafter == engine::Drafter::kNone ? 0 : 2;
+  options.logits_each = 1 + drafts;
+  if (drafter == engine::Drafter::kMtp) options.draft_tokens = drafts;
   auto model = LoadModel(QIAO_MODELS "/demo", options);
   ASSERT_TRUE(model.ok()) << model.status();
-  engine::Scheduler scheduler(*model->runner, &*model->folder->tokenizer, {.sequences = 4});
+  EXPECT_GT(device_calls, 0) << "they are seen";
+  engine::Scheduler scheduler(*model->runner, &*model->folder->tokenizer,
+                              {.sequences = 4, .drafter = drafter, .draft_tokens = drafts});
   for (int32_t i = 0; i < 4; ++i) {
     auto request = std::make_unique<engine::Request>();
     for (int32_t t = 0; t < 20; ++t) request->spec.ids.push_back(3 + (t * 37 + i * 101) % 4000);
-    request->spec.max_tokens = 500;
+    request->spec.max_tokens = 1000;
     request->dropped = std::make_shared<std::atomic<bool>>(false);
     request->on_done = [](const absl::StatusOr<GenerateResult>&) {};
     scheduler.Add(std::move(request));
   }
   while (scheduler.stats().generated_tokens < 400) ASSERT_TRUE(scheduler.Step());
-  const int64_t before = scheduler.stats().generated_tokens;
+  const EngineStats before = scheduler.stats();
+  const int64_t device_before = device_calls;
   int64_t counted = 0;
   {
     const FailAt count(0);
-    for (int i = 0; i < 50; ++i) ASSERT_TRUE(scheduler.Step());
+    for (int i = 0; i < 200; ++i) ASSERT_TRUE(scheduler.Step());
     counted = count.count();
   }
-  EXPECT_EQ(scheduler.stats().generated_tokens - before, 200);
-  EXPECT_LT(counted, 20) << "results double now and then";
+  EXPECT_EQ(device_calls, device_before) << "the device allocates or frees";
+  const EngineStats& after = scheduler.stats();
+  EXPECT_EQ(after.running, 4) << "nobody came or went";
+  EXPECT_GE(after.generated_tokens - before.generated_tokens, 800);
+  EXPECT_EQ(after.drafted > before.drafted, drafter != engine::Drafter::kNone);
+  EXPECT_LT(counted, 80) << "what grows doubles now and then";
+  std::printf("%d allocations of the host in 200 steps\n", static_cast<int>(counted));
+}
+
+TEST(HostMemory, SteadyDecodingAllocatesNothing) {
+  ExpectSteadyDecodingAllocatesNothing(engine::Drafter::kNone);
+}
+
+TEST(HostMemory, SteadyDecodingWithTheModelsOwnDraftsAllocatesNothing) {
+  ExpectSteadyDecodingAllocatesNothing(engine::Drafter::kMtp);
+}
+
+TEST(HostMemory, SteadyDecodingWithLookedUpDraftsAllocatesNothing) {
+  ExpectSteadyDecodingAllocatesNothing(engine::Drafter::kLookup);
 }
 
 }  // namespace
