@@ -244,7 +244,10 @@ class CpuDevice : public HostDevice {
 
   // A library multiplies weights as the files hold them, and so do tiles. What the library never takes is packed.
   Status ChooseWeight(const qiao_weight_request& request, qiao_weight_choice& choice) override {
-    const bool pack = !(library_ && kernels::cpu::LibraryLinear::MayTake(request)) && isa_ != Isa::kAmx;
+    const bool left_to_library =
+        library_ && request.op == QIAO_OP_LINEAR && request.groups == 1 && request.piece_count > 0 &&
+        kernels::cpu::LibraryLinear::MayTake(request.piece[0].dtype, request.piece[0].scheme);
+    const bool pack = !left_to_library && isa_ != Isa::kAmx;
     return cpu_backend::ChooseWeight(request, pack, alignment(), choice);
   }
 

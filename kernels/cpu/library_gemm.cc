@@ -29,16 +29,17 @@ dnnl_data_type_t LibraryType(uint32_t dtype) {
 }  // namespace
 
 // The entry points, by the names of dnnl.h.
-#define QIAO_DNNL_FUNCTIONS(F)                                                                             \
-  F(dnnl_engine_create)                                                                                    \
-  F(dnnl_engine_destroy)                                                                                   \
-  F(dnnl_stream_create)                                                                                    \
-  F(dnnl_stream_destroy) F(dnnl_stream_wait) F(dnnl_memory_desc_init_by_strides)                           \
-      F(dnnl_memory_desc_get_size) F(dnnl_matmul_desc_init) F(dnnl_primitive_attr_create)                  \
-          F(dnnl_primitive_attr_destroy) F(dnnl_primitive_attr_set_scratchpad_mode)                        \
-              F(dnnl_primitive_desc_create) F(dnnl_primitive_desc_destroy) F(dnnl_primitive_desc_query_md) \
-                  F(dnnl_primitive_create) F(dnnl_primitive_destroy) F(dnnl_memory_create)                 \
-                      F(dnnl_memory_destroy) F(dnnl_memory_set_data_handle) F(dnnl_primitive_execute)
+#define QIAO_DNNL_FUNCTIONS(F)                                                                        \
+  F(dnnl_engine_create)                                                                               \
+  F(dnnl_engine_destroy)                                                                              \
+  F(dnnl_stream_create)                                                                               \
+  F(dnnl_stream_destroy)                                                                              \
+  F(dnnl_stream_wait) F(dnnl_memory_desc_init_by_strides) F(dnnl_memory_desc_get_size)                \
+      F(dnnl_matmul_desc_init) F(dnnl_primitive_attr_create) F(dnnl_primitive_attr_destroy)           \
+          F(dnnl_primitive_attr_set_scratchpad_mode) F(dnnl_primitive_desc_create)                    \
+              F(dnnl_primitive_desc_destroy) F(dnnl_primitive_desc_query_md) F(dnnl_primitive_create) \
+                  F(dnnl_primitive_destroy) F(dnnl_memory_create) F(dnnl_memory_destroy)              \
+                      F(dnnl_memory_set_data_handle) F(dnnl_primitive_execute)
 
 class GemmLibrary {
  public:
@@ -192,10 +193,8 @@ bool LibraryLinear::Takes(const qiao_op_call& call) {
          x.dim[0] >= kLibraryRows;
 }
 
-bool LibraryLinear::MayTake(const qiao_weight_request& request) {
-  return request.op == QIAO_OP_LINEAR && request.groups == 1 && request.piece_count > 0 &&
-         request.piece[0].scheme == QIAO_SCHEME_NONE &&
-         LibraryType(request.piece[0].dtype) != dnnl_data_type_undef;
+bool LibraryLinear::MayTake(uint32_t dtype, uint32_t scheme) {
+  return scheme == QIAO_SCHEME_NONE && LibraryType(dtype) != dnnl_data_type_undef;
 }
 
 std::unique_ptr<LibraryLinear> LibraryLinear::Prepare(std::shared_ptr<const GemmLibrary> library,

@@ -6,7 +6,6 @@
 // start.
 #pragma once
 
-#include <qiao/backend.h>
 #include <qiao/ops.h>
 
 #include <cstdint>
@@ -33,8 +32,8 @@ class LibraryLinear {
   // Whether the library has this: x and W of one dtype, f32 or bf16; no scales, bias or residual; B = 1; not
   // transposed; at least kLibraryRows rows in the bucket.
   static bool Takes(const qiao_op_call& call);
-  // Whether it may have a weight, by what is known before its use is prepared.
-  static bool MayTake(const qiao_weight_request& request);
+  // Whether it may take a linear's weight of such elements, before more is known of the call.
+  static bool MayTake(uint32_t dtype, uint32_t scheme);
   // Null, with the reason in *why, where the library refuses.
   static std::unique_ptr<LibraryLinear> Prepare(std::shared_ptr<const GemmLibrary> library,
                                                 const qiao_op_call& call, int threads, std::string* why);
