@@ -96,6 +96,13 @@ std::vector<size_t> OrderOf(const Graph& graph) {
   return order;
 }
 
+std::vector<race::Step> StepsOf(const Graph& graph) {
+  std::vector<race::Step> steps;
+  if (!GetSettings().stress()) return steps;
+  for (const Node& node : graph.nodes) steps.push_back({&node.task, node.after});
+  return steps;
+}
+
 void RunGraph(Graph& graph) {
   std::lock_guard lock(graph.running);
   for (size_t i : OrderOf(graph)) graph.nodes[i].task.run();
@@ -255,6 +262,7 @@ aclError aclmdlRICaptureEnd(aclrtStream handle, aclmdlRI* modelRI) {
   auto graph = std::make_shared<Graph>();
   graph->nodes = std::move(capture->nodes);
   *modelRI = State().graphs.Add(graph);
+  race::OnCaptured(absl::StrCat("graph #", graph->id), StepsOf(*graph));
   return ACL_SUCCESS;
 }
 
@@ -295,14 +303,12 @@ aclError aclmdlRIExecuteAsync(aclmdlRI handle, aclrtStream stream_handle) {
     return code;
   Item item;
   item.task.name = absl::StrCat("graph #", graph->id);
-  std::vector<race::Step> steps;
   for (size_t i = 0; i < graph->nodes.size(); ++i) {
     const Node& node = graph->nodes[i];
     std::string why;
     if ((code = PinAccesses(node.task, &item.pins, &why)) != ACL_SUCCESS) {
       return Fail(code, absl::StrCat(kApi, " of ", item.task.name, ", node ", i, ": ", why));
     }
-    steps.push_back({&node.task, node.after});
   }
   item.task.run = [graph] { RunGraph(*graph); };
   if (AnyCapture()) {
@@ -319,7 +325,7 @@ aclError aclmdlRIExecuteAsync(aclmdlRI handle, aclrtStream stream_handle) {
         break;
     }
   }
-  race::OnGraph(*stream, item.task.name, steps);
+  race::OnGraph(*stream, item.task.name, StepsOf(*graph));
   if (!stream->Push(std::move(item))) {
     return Fail(ACL_ERROR_RT_INVALID_HANDLE,
                 absl::StrCat(kApi, ": ", stream->Describe(), " is being destroyed"));
