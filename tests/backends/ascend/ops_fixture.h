@@ -98,7 +98,7 @@ class OpsTest : public testing::Test {
   }
   // Both phases and the wait for the result.
   template <class First, class Second, typename... A>
-  void Run(First first, Second second, A... arguments) {
+  void Run(First first, Second second, const A&... arguments) {
     uint64_t size = 0;
     aclOpExecutor* executor = nullptr;
     ASSERT_EQ(first(arguments..., &size, &executor), ACLNN_SUCCESS) << Message();
@@ -112,7 +112,7 @@ class OpsTest : public testing::Test {
   }
   // The first phase's answer, and the message in *message.
   template <class First, typename... A>
-  static aclnnStatus Check(std::string* message, First first, A... arguments) {
+  static aclnnStatus Check(std::string* message, First first, const A&... arguments) {
     uint64_t size = 0;
     aclOpExecutor* executor = nullptr;
     Message();

@@ -16,7 +16,7 @@ using Ops = OpsTest;
 TEST_F(Ops, NullArgumentsAreNamed) {
   const auto x = DeviceTensor::Floats({4}, {1, 2, 3, 4});
   std::string why;
-  EXPECT_EQ(Check(&why, aclnnAbsGetWorkspaceSize, static_cast<aclTensor*>(nullptr), static_cast<aclTensor*>(x)),
+  EXPECT_EQ(Check(&why, aclnnAbsGetWorkspaceSize, static_cast<aclTensor*>(nullptr), x),
             ACLNN_ERR_PARAM_NULLPTR);
   EXPECT_NE(why.find("aclnnAbs: self is null"), std::string::npos) << why;
   uint64_t size = 0;
@@ -24,8 +24,8 @@ TEST_F(Ops, NullArgumentsAreNamed) {
   aclOpExecutor* executor = nullptr;
   EXPECT_EQ(aclnnAbsGetWorkspaceSize(x, x, nullptr, &executor), ACLNN_ERR_PARAM_NULLPTR);
   EXPECT_EQ(aclnnAbs(nullptr, 0, nullptr, stream_), ACLNN_ERR_PARAM_NULLPTR);
-  EXPECT_EQ(Check(&why, aclnnAddGetWorkspaceSize, static_cast<aclTensor*>(x), static_cast<aclTensor*>(x),
-                  static_cast<aclScalar*>(nullptr), static_cast<aclTensor*>(x)),
+  EXPECT_EQ(Check(&why, aclnnAddGetWorkspaceSize, x, x,
+                  static_cast<aclScalar*>(nullptr), x),
             ACLNN_ERR_PARAM_NULLPTR);
   EXPECT_NE(why.find("alpha is null"), std::string::npos) << why;
 }
@@ -34,8 +34,8 @@ TEST_F(Ops, ShapesThatDoNotFitAreRefused) {
   const auto a = DeviceTensor::Floats({4}, {1, 2, 3, 4});
   const auto b = DeviceTensor::Floats({3}, {1, 2, 3});
   std::string why;
-  EXPECT_EQ(Check(&why, aclnnMulGetWorkspaceSize, static_cast<aclTensor*>(a), static_cast<aclTensor*>(b),
-                  static_cast<aclTensor*>(a)),
+  EXPECT_EQ(Check(&why, aclnnMulGetWorkspaceSize, a, b,
+                  a),
             ACLNN_ERR_PARAM_INVALID);
   EXPECT_NE(why.find("other is [3]"), std::string::npos) << why;
   EXPECT_EQ(aclCreateTensor(nullptr, 9, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0, nullptr), nullptr);
@@ -48,7 +48,7 @@ TEST_F(Ops, Fp8NeedsAChipThatHasIt) {
   const bool fp8 = std::string(aclrtGetSocName()).rfind("Ascend950", 0) == 0;
   std::string why;
   const aclnnStatus status =
-      Check(&why, aclnnInplaceCopyGetWorkspaceSize, static_cast<aclTensor*>(x), static_cast<aclTensor*>(x));
+      Check(&why, aclnnInplaceCopyGetWorkspaceSize, x, x);
   if (fp8) {
     EXPECT_EQ(status, ACLNN_SUCCESS) << why;
   } else {
