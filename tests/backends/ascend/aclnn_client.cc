@@ -1,5 +1,9 @@
 #include "tests/backends/ascend/aclnn_client.h"
 
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "gtest/gtest.h"
@@ -44,7 +48,8 @@ DeviceBuffer::DeviceBuffer(size_t bytes) : bytes_(bytes) {
 }
 
 DeviceBuffer::~DeviceBuffer() {
-  if (data_ != nullptr) EXPECT_EQ(aclrtFree(data_), ACL_SUCCESS) << RecentError();
+  if (data_ == nullptr) return;
+  EXPECT_EQ(aclrtFree(data_), ACL_SUCCESS) << RecentError();
 }
 
 void DeviceBuffer::Write(const std::vector<std::byte>& from) {
@@ -85,6 +90,25 @@ aclnnStatus RunOnce(const FirstPhase& first, SecondPhase second) {
   const aclError waited = aclrtSynchronizeStream(TestStream());
   if (workspace != nullptr) aclrtFree(workspace);
   return status != ACL_SUCCESS ? status : waited;
+}
+
+int RunThisTestWith(const std::string& variable, const std::string& value) {
+  const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
+  std::string filter = std::string("--gtest_filter=") + test->test_suite_name() + "." + test->name();
+  std::string setting = variable + "=" + value;
+  std::vector<char*> environment;
+  for (char** at = environ; *at != nullptr; ++at) {
+    if (std::string(*at).rfind(variable + "=", 0) != 0) environment.push_back(*at);
+  }
+  environment.push_back(setting.data());
+  environment.push_back(nullptr);
+  char name[] = "qiao_ascend_test";
+  char* const arguments[] = {name, filter.data(), nullptr};
+  pid_t child = 0;
+  if (posix_spawn(&child, "/proc/self/exe", nullptr, nullptr, arguments, environment.data()) != 0) return -1;
+  int status = 0;
+  if (waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
+  return WEXITSTATUS(status);
 }
 
 }  // namespace qiao::ascend_test

@@ -57,4 +57,8 @@ using SecondPhase = aclnnStatus (*)(void*, uint64_t, aclOpExecutor*, aclrtStream
 // Both phases with a workspace of exactly the size asked for, and a wait. The status of what failed first.
 aclnnStatus RunOnce(const FirstPhase& first, SecondPhase second);
 
+// This program again in a process of its own, running the current test only, with one more variable in its environment:
+// the emulator reads its profile and its level of checking once. Its exit code; -1 where it did not end with one.
+int RunThisTestWith(const std::string& variable, const std::string& value);
+
 }  // namespace qiao::ascend_test

@@ -2,14 +2,10 @@
 // objects destroyed before the work is done, and then twice by one repeatable executor.
 //
 // Cases for a chip run in a process of their own, which gets that chip's name in QIAO_CANN_SOC.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "gtest/gtest.h"
 #include "tests/backends/ascend/aclnn_client.h"
@@ -62,26 +58,9 @@ void RunCases(const std::string& name) {
     Operands operands(golden);
     RunSingleUse(operands, *op);
     operands.Release();
-    if (HasFailure()) continue;
+    if (testing::Test::HasFailure()) continue;
     RunRepeatable(operands, *op);
   }
-}
-
-// This program again, for this test only, as a client of another chip.
-void RunOnChip(const std::string& soc) {
-  const std::string filter = absl::StrCat(
-      "--gtest_filter=", testing::UnitTest::GetInstance()->current_test_info()->test_suite_name(), ".",
-      testing::UnitTest::GetInstance()->current_test_info()->name());
-  const pid_t child = fork();
-  ASSERT_NE(child, -1);
-  if (child == 0) {
-    setenv(kSoc, soc.c_str(), 1);
-    execl("/proc/self/exe", "qiao_ascend_test", filter.c_str(), static_cast<char*>(nullptr));
-    _exit(127);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "on " << soc << ": see above";
 }
 
 class AclnnGolden : public testing::TestWithParam<std::string> {};
@@ -96,7 +75,7 @@ TEST_P(AclnnGolden, AgreesWithNumpy) {
     RunCases(name);
     EXPECT_EQ(std::string(aclrtGetSocName()).rfind(soc, 0), 0u);
   } else {
-    RunOnChip(soc);
+    EXPECT_EQ(RunThisTestWith(kSoc, soc), 0) << "on " << soc << ": see above";
   }
 }
 

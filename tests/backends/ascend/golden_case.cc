@@ -6,7 +6,6 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "runtime/base/floats.h"
 #include "runtime/base/mmap.h"
 #include "runtime/base/split_mix.h"
@@ -19,7 +18,7 @@ constexpr const char* kFamilies[] = {"attention", "routing", "quantised", "dense
 constexpr std::byte kFiller{0x7f};
 
 std::string Path(std::string_view family, std::string_view ending) {
-  return absl::StrCat(QIAO_TEST_DATA "/golden/aclnn/", family, ending);
+  return QIAO_TEST_DATA "/golden/aclnn/" + std::string(family) + std::string(ending);
 }
 
 template <typename T>
@@ -267,7 +266,7 @@ absl::StatusOr<std::vector<GoldenCase>> ReadGoldenCases(std::string_view op) {
       cases.push_back(std::move(made));
     }
   }
-  if (cases.empty()) return absl::NotFoundError(absl::StrCat("no cases of ", op));
+  if (cases.empty()) return absl::NotFoundError("no cases of " + std::string(op));
   return cases;
 }
 

@@ -5,7 +5,6 @@
 #include <set>
 #include <sstream>
 
-#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "tests/backends/ascend/golden_operators.h"
 
@@ -148,7 +147,8 @@ aclTensor* Operands::Optional(std::string_view name) {
 
 aclTensorList* Operands::List(std::string_view name) {
   std::vector<const aclTensor*> tensors;
-  while (const Held* held = FindHeld(absl::StrCat(name, ".", tensors.size()))) tensors.push_back(Make(*held));
+  while (const Held* held = FindHeld(std::string(name) + "." + std::to_string(tensors.size())))
+    tensors.push_back(Make(*held));
   if (tensors.empty()) return nullptr;
   aclTensorList* made = aclCreateTensorList(tensors.data(), tensors.size());
   release_.push_back([made] { aclDestroyTensorList(made); });
