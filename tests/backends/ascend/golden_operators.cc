@@ -145,15 +145,18 @@ Status QuantNz(Operands& o, Bytes w, Executor e) {
 }
 
 Status QuantV5(Operands& o, Bytes w, Executor e) {
-  return aclnnQuantMatmulV5GetWorkspaceSize(o.Tensor("x1"), o.Tensor("x2"), o.Tensor("x1Scale"),
-                                            o.Tensor("x2Scale"), nullptr, nullptr, nullptr, nullptr, nullptr,
-                                            o.Flag("transposeX1"), o.Flag("transposeX2"),
-                                            o.Integer("groupSize"), o.Tensor("out"), w, e);
+  // The INT8 form is QuantMatmulV4's with other names.
+  const bool blocks = o.golden().attributes.contains("groupSize");
+  return aclnnQuantMatmulV5GetWorkspaceSize(
+      o.Tensor("x1"), o.Tensor("x2"), o.Optional(blocks ? "x1Scale" : "pertokenScale"),
+      o.Tensor(blocks ? "x2Scale" : "scale"), nullptr, nullptr, nullptr, nullptr, o.Optional("bias"),
+      o.Flag("transposeX1"), o.Flag("transposeX2"), blocks ? o.Integer("groupSize") : 0, o.Tensor("out"), w,
+      e);
 }
 
 Status GroupedV4(Operands& o, Bytes w, Executor e) {
   return aclnnGroupedMatmulV4GetWorkspaceSize(
-      o.List("x"), o.List("weight"), nullptr, o.List("scale"), nullptr, nullptr, nullptr,
+      o.List("x"), o.List("weight"), o.List("bias"), o.List("scale"), nullptr, nullptr, nullptr,
       o.List("perTokenScale"), o.Tensor("groupList"), nullptr, nullptr, nullptr, o.Integer("splitItem"),
       o.Integer("groupType"), o.Integer("groupListType"), o.Integer("actType"), o.List("out"), nullptr,
       nullptr, w, e);
@@ -161,7 +164,7 @@ Status GroupedV4(Operands& o, Bytes w, Executor e) {
 
 Status GroupedV5(Operands& o, Bytes w, Executor e) {
   return aclnnGroupedMatmulV5GetWorkspaceSize(
-      o.List("x"), o.List("weight"), nullptr, o.List("scale"), nullptr, nullptr, nullptr,
+      o.List("x"), o.List("weight"), o.List("bias"), o.List("scale"), nullptr, nullptr, nullptr,
       o.List("perTokenScale"), o.Tensor("groupList"), nullptr, nullptr, nullptr, o.Integer("splitItem"),
       o.Integer("groupType"), o.Integer("groupListType"), o.Integer("actType"), nullptr, o.List("out"),
       nullptr, nullptr, w, e);
@@ -169,7 +172,7 @@ Status GroupedV5(Operands& o, Bytes w, Executor e) {
 
 Status GroupedNz(Operands& o, Bytes w, Executor e) {
   return aclnnGroupedMatmulWeightNzGetWorkspaceSize(
-      o.List("x"), o.List("weight"), nullptr, o.List("scale"), nullptr, nullptr, nullptr,
+      o.List("x"), o.List("weight"), o.List("bias"), o.List("scale"), nullptr, nullptr, nullptr,
       o.List("perTokenScale"), o.Tensor("groupList"), nullptr, nullptr, nullptr, o.Integer("splitItem"),
       o.Integer("groupType"), o.Integer("groupListType"), o.Integer("actType"), nullptr, 0, o.List("out"),
       nullptr, nullptr, w, e);
@@ -274,6 +277,8 @@ const std::map<std::string, GoldenOperator>& Operators() {
       QIAO_CALL(Mm, o.Tensor("self"), o.Tensor("mat2"), o.Tensor("out"),
                 static_cast<int8_t>(o.Integer("cubeMathType"))),
       QIAO_CALL(BatchMatMul, o.Tensor("self"), o.Tensor("mat2"), o.Tensor("out"),
+                static_cast<int8_t>(o.Integer("cubeMathType"))),
+      QIAO_CALL(BatchMatMulWeightNz, o.Tensor("self"), o.Tensor("mat2"), o.Tensor("out"),
                 static_cast<int8_t>(o.Integer("cubeMathType"))),
       QIAO_CALL(RmsNorm, o.Tensor("x"), o.Tensor("gamma"), o.Real("epsilon"), o.Tensor("y"),
                 o.Tensor("rstd")),

@@ -74,6 +74,7 @@ def products():
     case("weight_nz", "MatmulWeightNz", 131, [5, 40], [40, 24], nz=True)
     case("weight_nz_odd", "MatmulWeightNz", 132, [3, 33], [33, 17], "f16", nz=True)
     case("weight_nz_transposed", "MatmulWeightNz", 133, [5, 40], [40, 24], nz_transposed=True)
+    case("batch_weight_nz", "BatchMatMulWeightNz", 136, [3, 4, 20], [3, 20, 18], nz=True)
     # As llama.cpp does: the plain operator with a weight of format 29.
     case("nz_operand", "Matmul", 134, [5, 32], [32, 48], "f16", nz=True)
     case("nz_operand_transposed", "Matmul", 135, [5, 40], [40, 24], "f16", nz_transposed=True)

@@ -118,7 +118,7 @@ def init_routing():
         return np.array([(flat == e).sum() for e in range(begin, end)])
 
     def v3(name, seed, rows, k, h, experts, ids=None, dtype="bf16", begin=0, end=None, kind=1, row_type=0, quant=-1,
-           smooth=False, active=None):
+           smooth="", active=None, row_scales=False):
         rng = random(seed)
         end = experts if end is None else end
         c = Case("moe_init_routing_v3." + name, "MoeInitRoutingV3", activeNum=rows * k if active is None else active,
@@ -135,17 +135,23 @@ def init_routing():
         moved = np.zeros((out_rows, h))
         moved[:shown] = x[order[:shown] // k]
         if quant == 1:
-            if smooth:
-                s = c.input("scale", rng.uniform(0.5, 2, (1, h)), "f32")
-                moved = moved * s
+            if smooth == "one":
+                moved = moved * c.input("scale", rng.uniform(0.5, 2, (1, h)), "f32")
+            elif smooth:
+                s = c.input("scale", rng.uniform(0.5, 2, (end - begin, h)), "f32")
+                moved[:shown] *= s[ids.reshape(-1)[order[:shown]] - begin]
             top = np.abs(moved).max(-1, keepdims=True) / 127
             y = np.divide(moved, top, out=np.zeros_like(moved), where=top != 0)
             # A quotient within float32's error of a half may round either way: by 1, and rarely.
-            c.output("expandedX", np.rint(y), "i8", absolute=1, share=0.02, count=shown * h)
-            c.output("expandedScale", top[:, 0], "f32", ulps=2, count=shown)
+            c.output("expandedX", np.rint(y), "i8", absolute=1, share=0.02, count=shown * h or -1)
+            c.output("expandedScale", top[:, 0], "f32", ulps=2, count=shown or -1)
         else:
-            c.output("expandedX", moved, dtype, count=shown * h)
-            c.output("expandedScale", np.zeros(out_rows), "f32", count=-1)
+            c.output("expandedX", moved, dtype, count=shown * h or -1)
+            carried = np.zeros(out_rows)
+            if row_scales:
+                s = c.input("scale", rng.uniform(0.5, 2, rows), "f32")
+                carried[:shown] = s[order[:shown] // k]
+            c.output("expandedScale", carried, "f32", count=shown if row_scales and shown else -1)
         if row_type == 0:
             c.output("expandedRowIdx", went.astype(float), "i32")
         else:
@@ -177,7 +183,10 @@ def init_routing():
     v3("rank_without_tokens", 812, 3, 2, 16, 8, begin=4, end=8, ids=np.array([[0, 1], [2, 3], [3, 0]]))
     v3("second_rank_scatter", 813, 7, 4, 16, 16, begin=4, end=8, row_type=1)
     v3("dynamic_quantisation", 814, 7, 3, 48, 8, quant=1)
-    v3("dynamic_quantisation_smoothed", 815, 7, 3, 48, 8, quant=1, smooth=True)
+    v3("dynamic_quantisation_smoothed", 815, 7, 3, 48, 8, quant=1, smooth="one")
+    v3("dynamic_quantisation_smoothed_by_expert", 817, 7, 3, 48, 8, quant=1, smooth="each")
+    v3("dynamic_quantisation_second_rank", 818, 7, 3, 48, 8, quant=1, smooth="each", begin=2, end=5)
+    v3("scales_of_rows", 819, 7, 3, 16, 8, row_scales=True)
     v3("fewer_active_rows", 816, 7, 3, 16, 8, active=9)
 
     def v2(name, seed, rows, k, h, experts, flag, ids=None, dtype="bf16"):

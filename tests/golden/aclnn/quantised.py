@@ -31,7 +31,8 @@ def quant_matmul():
             c.nz("x2", stored, "i8")
         else:
             c.input("x2", stored, "i8", view=x2_view(stored.shape) if x2_view else None)
-        column = c.input("scale", scales(rng, n, scale_dtype), scale_dtype)
+        column = np.ones(n) if out == "i32" else scales(rng, n, scale_dtype)
+        column = c.input("scale", column, scale_dtype)
         total = a @ b
         assert np.abs(total).max() < 2 ** 31
         if bias == "i32":
@@ -44,7 +45,7 @@ def quant_matmul():
             y = y + c.input("bias", rng.uniform(-1, 1, n), bias)
         if empty_offsets:
             c.attributes["emptyOffsets"] = True
-        c.output("out", y, out, **SCALED)
+        c.output("out", y, out, **({} if out == "i32" else SCALED))
         cases.append(c)
 
     v4, nz = "QuantMatmulV4", "QuantMatmulWeightNz"
@@ -71,6 +72,9 @@ def quant_matmul():
     case("quant_matmul_weight_nz.bf16", nz, 27, 5, 64, 32, nz=True, scale_dtype="bf16")
     case("quant_matmul_weight_nz.f16", nz, 28, 5, 70, 37, nz=True, out="f16")
     case("quant_matmul_weight_nz.transposed", nz, 29, 5, 70, 37, nz=True, transposed=True)
+    case("quant_matmul_v5.int8", "QuantMatmulV5", 31, 5, 67, 19)
+    case("quant_matmul_v5.int8_transposed_bias", "QuantMatmulV5", 32, 3, 40, 24, transposed=True, bias="bf16", out="f16")
+    case("quant_matmul.int32_out", v4, 33, 4, 200, 16, out="i32", row_scale=False)
     case("quant_matmul_weight_nz.empty_offsets", nz, 30, 2, 40, 20, nz=True, empty_offsets=True)
     return cases
 
@@ -87,10 +91,11 @@ def grouped_matmul():
     cases = []
 
     def case(name, op, seed, counts, k, n, x_dtype="bf16", out=None, list_type=1, scale_dtype="bf16", view=None,
-             nz=False, per_expert=False, cut=0):
+             nz=False, per_expert=False, bias=False, row_scale=True, split=3, spare=0):
         experts, m = len(counts), sum(counts)
-        c = Case(name, op, splitItem=3, groupType=0, groupListType=list_type, actType=0)
-        x = c.generated("x.0", [m, k], x_dtype, seed, 1.0 if x_dtype == "i8" else 2.0 ** -6)
+        c = Case(name, op, splitItem=split, groupType=0, groupListType=list_type, actType=0)
+        # Rows past the last group belong to nobody: their results are not defined.
+        x = c.generated("x.0", [m + spare, k], x_dtype, seed, 1.0 if x_dtype == "i8" else 2.0 ** -6)
         kind = "i8" if x_dtype == "i8" else x_dtype
         fill = 1.0 if kind == "i8" else 2.0 ** -6
         w = hashed((experts, k, n), seed + 1, fill, kind)
@@ -108,14 +113,19 @@ def grouped_matmul():
         if x_dtype == "i8":
             rng = random(seed)
             column = c.input("scale.0", scales(rng, (experts, n), scale_dtype), scale_dtype)
-            row = c.input("perTokenScale.0", scales(rng, m), "f32")
-            y = y * column[owner] * row[:, None]
+            y = y * column[owner]
+            if row_scale:
+                y = y * c.input("perTokenScale.0", scales(rng, m + spare), "f32")[:m, None]
             tolerance = SCALED
         else:
-            tolerance = dict(absolute=sum_error(size, k), ulps=1 if (out or x_dtype) != "f32" else 0)
+            if bias:
+                b = c.input("bias.0", random(seed).normal(0, 1, (experts, n)), "f32" if x_dtype == "bf16" else x_dtype)
+                y, size = y + b[owner], size + np.abs(b[owner])
+            tolerance = dict(absolute=sum_error(size, k + 1), ulps=1 if (out or x_dtype) != "f32" else 0)
         group = np.cumsum(counts) if list_type == 0 else np.array(counts)
         c.input("groupList", group.astype(float), "i64")
-        c.output("out.0", y, out or ("bf16" if x_dtype == "i8" else x_dtype), **tolerance)
+        y = np.concatenate([y, np.zeros((spare, n))])
+        c.output("out.0", y, out or ("bf16" if x_dtype == "i8" else x_dtype), count=m * n if spare else None, **tolerance)
         cases.append(c)
 
     for version in ("V4", "V5"):
@@ -133,6 +143,11 @@ def grouped_matmul():
         case(name + "a_weight_for_each_group", op, at + 17, [3, 0, 5, 1], 32, 16, per_expert=True)
         case(name + "no_rows", op, at + 18, [0, 0, 0, 0], 32, 16)
         case(name + "one_group", op, at + 19, [7], 32, 16)
+        case(name + "bias_bf16", op, at + 20, [3, 0, 2], 32, 16, bias=True)
+        case(name + "bias_f16", op, at + 21, [3, 0, 2], 32, 16, "f16", bias=True)
+        case(name + "int8_no_row_scale", op, at + 22, [3, 0, 2], 32, 16, "i8", row_scale=False)
+        case(name + "one_output_split", op, at + 23, [3, 0, 2], 32, 16, split=2)
+        case(name + "rows_of_nobody", op, at + 24, [3, 0, 2], 32, 16, spare=2)
     op = "GroupedMatmulWeightNz"
     case("grouped_matmul_weight_nz.bf16", op, 401, [3, 0, 5, 1], 40, 24, nz=True)
     case("grouped_matmul_weight_nz.int8", op, 402, [3, 0, 5], 70, 37, "i8", nz=True)
