@@ -83,7 +83,7 @@ def fused_attention():
         cases.append(c)
 
     v4 = "FusedInferAttentionScoreV4"
-    case("decode_ragged", 11, [1, 1, 1], [1, 128, 300], 4)
+    case("decode_ragged", 11, [1, 1, 1], [1, 128, 300], 2)
     case("decode_no_mask", 12, [1, 1], [129, 40], 4, causal=False)
     case("decode_f16", 13, [1, 1], [130, 7], 2, "f16")
     case("rows_causal", 14, [1, 3, 2], [5, 131, 258], 2)
@@ -128,8 +128,8 @@ def scatter():
         c.output("valueCache", after[1], dtype, before=before[1])
         cases.append(c)
 
-    case("out_of_order", 31, [40, 3, 17, 63, 0], 4, 16, 1, 32, 8)
-    case("skipped_slots", 32, [5, -1, 31, -1], 2, 16, 1, 32, 8)
+    case("out_of_order", 31, [40, 3, 17, 63, 0], 4, 16, 1, 12, 4)
+    case("skipped_slots", 32, [5, -1, 31, -1], 2, 16, 1, 12, 4)
     case("all_skipped", 33, [-1, -1], 2, 16, 1, 16, 8)
     case("int64_slots", 34, [9, 2, -1, 30], 2, 16, 1, 16, 8, slot_dtype="i64")
     case("several_heads_f16", 35, [7, 1, 12], 2, 8, 3, 16, 16, "f16")
