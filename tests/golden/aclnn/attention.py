@@ -84,8 +84,8 @@ def fused_attention():
 
     v4 = "FusedInferAttentionScoreV4"
     case("decode_ragged", 11, [1, 1, 1], [1, 128, 300], 2)
-    case("decode_no_mask", 12, [1, 1], [129, 40], 4, causal=False)
-    case("decode_f16", 13, [1, 1], [130, 7], 2, "f16")
+    case("decode_no_mask", 12, [1, 1], [129, 40], 2, causal=False)
+    case("decode_f16", 13, [1, 1], [130, 7], 1, "f16")
     case("rows_causal", 14, [1, 3, 2], [5, 131, 258], 2)
     case("prefill_whole_context", 15, [5], [5], 1)
     case("prefill_over_a_page", 16, [6], [130], 2, lse=True)
