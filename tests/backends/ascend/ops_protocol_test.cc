@@ -24,8 +24,7 @@ TEST_F(Ops, NullArgumentsAreNamed) {
   aclOpExecutor* executor = nullptr;
   EXPECT_EQ(aclnnAbsGetWorkspaceSize(x, x, nullptr, &executor), ACLNN_ERR_PARAM_NULLPTR);
   EXPECT_EQ(aclnnAbs(nullptr, 0, nullptr, stream_), ACLNN_ERR_PARAM_NULLPTR);
-  EXPECT_EQ(Check(&why, aclnnAddGetWorkspaceSize, x, x,
-                  static_cast<aclScalar*>(nullptr), x),
+  EXPECT_EQ(Check(&why, aclnnAddGetWorkspaceSize, x, x, static_cast<aclScalar*>(nullptr), x),
             ACLNN_ERR_PARAM_NULLPTR);
   EXPECT_NE(why.find("alpha is null"), std::string::npos) << why;
 }
@@ -34,9 +33,7 @@ TEST_F(Ops, ShapesThatDoNotFitAreRefused) {
   const auto a = DeviceTensor::Floats({4}, {1, 2, 3, 4});
   const auto b = DeviceTensor::Floats({3}, {1, 2, 3});
   std::string why;
-  EXPECT_EQ(Check(&why, aclnnMulGetWorkspaceSize, a, b,
-                  a),
-            ACLNN_ERR_PARAM_INVALID);
+  EXPECT_EQ(Check(&why, aclnnMulGetWorkspaceSize, a, b, a), ACLNN_ERR_PARAM_INVALID);
   EXPECT_NE(why.find("other is [3]"), std::string::npos) << why;
   EXPECT_EQ(aclCreateTensor(nullptr, 9, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0, nullptr), nullptr);
   EXPECT_NE(Message().find("9 view"), std::string::npos);
@@ -47,8 +44,7 @@ TEST_F(Ops, Fp8NeedsAChipThatHasIt) {
   const DeviceTensor x(ACL_FLOAT8_E4M3FN, {4}, bytes);
   const bool fp8 = std::string(aclrtGetSocName()).rfind("Ascend950", 0) == 0;
   std::string why;
-  const aclnnStatus status =
-      Check(&why, aclnnInplaceCopyGetWorkspaceSize, x, x);
+  const aclnnStatus status = Check(&why, aclnnInplaceCopyGetWorkspaceSize, x, x);
   if (fp8) {
     EXPECT_EQ(status, ACLNN_SUCCESS) << why;
   } else {
@@ -107,8 +103,8 @@ TEST_F(Ops, TensorsMayGoAsSoonAsTheLaunchReturns) {
   for (int64_t i = 0; i < kN; ++i) in[static_cast<size_t>(i)] = static_cast<float>(i);
   auto a = DeviceTensor::Floats({kN}, in);
   const auto y = DeviceTensor::Floats({kN}, std::vector<float>(kN));
-  aclTensor* out = aclCreateTensor(std::vector<int64_t>{kN}.data(), 1, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0,
-                                   y.data());
+  aclTensor* out = aclCreateTensor(std::vector<int64_t>{kN}.data(), 1, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND,
+                                   nullptr, 0, y.data());
   float alpha = 2;
   aclScalar* scalar = aclCreateScalar(&alpha, ACL_FLOAT);
   alpha = 100;
@@ -148,7 +144,8 @@ TEST_F(Ops, AListDestroysItsTensors) {
   uint64_t size = 0;
   EXPECT_EQ(aclGetTensorListSize(list, &size), ACLNN_SUCCESS);
   EXPECT_EQ(size, 3u);
-  EXPECT_EQ(aclDestroyTensorList(list), ACLNN_SUCCESS);  // leaks or frees twice under a sanitizer if it does not
+  EXPECT_EQ(aclDestroyTensorList(list),
+            ACLNN_SUCCESS);  // leaks or frees twice under a sanitizer if it does not
 }
 
 TEST_F(Ops, ATensorSaysWhatItWasMadeOf) {
