@@ -79,19 +79,39 @@ AscendDevice::AscendDevice(Host host, int32_t index, aclrtContext context, Chip 
   RegisterOperations(*this, registry());
 }
 
-Status AscendDevice::PlaceConstants() {
-  std::vector<int32_t> numbers(kIota);
-  std::iota(numbers.begin(), numbers.end(), 0);
-  const uint64_t bytes = numbers.size() * sizeof(int32_t);
-  QIAO_PLUGIN_RETURN_IF_ERROR(Allocate(bytes, &iota_));
+Status AscendDevice::Place(const void* bytes, uint64_t size, void** out) {
+  QIAO_PLUGIN_RETURN_IF_ERROR(Allocate(size, out));
   std::unique_ptr<Stream> stream;
   QIAO_PLUGIN_RETURN_IF_ERROR(CreateStream(stream));
-  QIAO_PLUGIN_RETURN_IF_ERROR(stream->Copy(QIAO_COPY_TO_DEVICE, iota_, numbers.data(), bytes));
+  QIAO_PLUGIN_RETURN_IF_ERROR(stream->Copy(QIAO_COPY_TO_DEVICE, *out, bytes, size));
   return stream->Synchronize();
 }
 
+Status AscendDevice::PlaceConstants() {
+  std::vector<int32_t> numbers(kIota);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return Place(numbers.data(), numbers.size() * sizeof(int32_t), &iota_);
+}
+
+Status AscendDevice::PlaceUpperTriangle() {
+  Status status;
+  std::call_once(triangle_once_, [&] {
+    constexpr size_t kWidth = 2048;
+    std::vector<int8_t> mask(kWidth * kWidth, 0);
+    for (size_t row = 0; row < kWidth; ++row)
+      std::fill_n(mask.begin() + row * kWidth + row + 1, kWidth - row - 1, 1);
+    void* placed = nullptr;
+    status = Place(mask.data(), mask.size(), &placed);
+    if (status.ok()) upper_triangle_ = placed;
+  });
+  if (status.ok() && upper_triangle_ == nullptr)
+    return ResourceExhausted("no room for the mask of the attention");
+  return status;
+}
+
 AscendDevice::~AscendDevice() {
-  if (iota_ != nullptr) Free(iota_);
+  Free(iota_);
+  Free(upper_triangle_);
   (void)cann().aclrtDestroyContext(context_);
   (void)cann().aclrtResetDevice(index_);
   if (bound_id == id_) bound_id = 0;

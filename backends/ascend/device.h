@@ -52,6 +52,10 @@ class AscendDevice : public plugin::Device {
   // On the device: the numbers 0 .. kIota - 1 as i32.
   static constexpr int64_t kIota = 2048;
   void* iota() const { return iota_; }
+  // On the device: i8 [2048, 2048], 1 above the diagonal; null until it was placed. 4 MiB, so that only a device whose
+  // attention wants it has it.
+  plugin::Status PlaceUpperTriangle();
+  void* upper_triangle() const { return upper_triangle_; }
   // Logs what the weights became, when the first launch after they were stored comes.
   void ReportWeights() {
     if (stored_weights_.load(std::memory_order_relaxed) && stored_weights_.exchange(false)) weights_.Report();
@@ -63,7 +67,11 @@ class AscendDevice : public plugin::Device {
   aclrtContext context_;
   uint64_t id_;  // never used twice in a process
   Chip chip_;
+  plugin::Status Place(const void* bytes, uint64_t size, void** out);
+
   void* iota_ = nullptr;
+  std::once_flag triangle_once_;
+  std::atomic<void*> upper_triangle_{nullptr};
   Weights weights_;
   std::atomic<bool> stored_weights_{false};
   std::mutex mutex_;

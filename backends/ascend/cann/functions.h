@@ -18,6 +18,7 @@
 #include <aclnnop/aclnn_cos.h>
 #include <aclnnop/aclnn_div.h>
 #include <aclnnop/aclnn_fill_scalar.h>
+#include <aclnnop/aclnn_fused_infer_attention_score_v3.h>
 #include <aclnnop/aclnn_grouped_matmul_v5.h>
 #include <aclnnop/aclnn_index_select.h>
 #include <aclnnop/aclnn_masked_fill_scalar.h>
@@ -91,6 +92,7 @@
   X(Cos)                        \
   X(Div)                        \
   X(Divs)                       \
+  X(FusedInferAttentionScoreV3) \
   X(GroupedMatmulV5)            \
   X(IndexSelect)                \
   X(InplaceCopy)                \

@@ -29,11 +29,12 @@ RecordingKey KeyOf(uint64_t kernel, const qiao_launch& launch) {
 AscendKernel::AscendKernel(AscendDevice& device, CallCopy call, const char* name)
     : device_(device), call_(std::move(call)), name_(name), id_(next_id++) {}
 
-void AscendKernel::Measure() {
+Status AscendKernel::Prepare() {
   Launcher measure;
   const qiao_op_call call = call_.call();
   Emit(measure, Arguments(call, nullptr, nullptr));
   workspace_bytes_ = measure.workspace_bytes();
+  return Prepared();
 }
 
 void AscendKernel::Info(qiao_plan_info& info) const {

@@ -48,14 +48,16 @@ class AscendKernel : public plugin::Kernel {
   // `call` is shared by the launches and not changed. `name` is a literal.
   AscendKernel(AscendDevice& device, plugin::CallCopy call, const char* name);
 
-  // Finds out how much workspace the calls take; before Info and Launch.
-  void Measure();
+  // Finds out how much workspace the calls take, and places what they need; before Info and Launch.
+  plugin::Status Prepare();
   void Info(qiao_plan_info& info) const override;
   plugin::Status Launch(plugin::Stream& stream, const qiao_launch& launch) const override;
 
  protected:
   // The calls of one launch. Runs while measuring too, with null pointers and all rows.
   virtual void Emit(Launcher& l, const Arguments& a) const = 0;
+  // What a launch finds on the device beside its arguments.
+  virtual plugin::Status Prepared() { return plugin::Ok(); }
   // QIAO_PLAN_ROW_INVARIANT, where each output element is a function of its own inputs and the vendor's operators treat
   // every element alike.
   virtual uint32_t flags() const { return 0; }
@@ -83,7 +85,8 @@ class AscendOperation : public plugin::Operation {
     status = plugin::CallCopy::Make(call, copy);
     if (!status.ok()) return nullptr;
     auto kernel = std::make_unique<K>(device_, std::move(copy), K::kName);
-    kernel->Measure();
+    status = kernel->Prepare();
+    if (!status.ok()) return nullptr;
     return kernel;
   }
 

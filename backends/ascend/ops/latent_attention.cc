@@ -1,8 +1,10 @@
-// latent_attention, composed sequence by sequence from what the host knows of the batch: pages are gathered, scores
-// are one product over latent and rope key together, and the softmax is f32. Any sizes, f32 and bf16.
+// latent_attention: the fused operator where it takes the call, and otherwise composed sequence by sequence from what
+// the host knows of the batch: pages are gathered, scores are one product over latent and rope key together, and the
+// softmax is f32. Any sizes, f32 and bf16.
 #include <algorithm>
 #include <vector>
 
+#include "backends/ascend/ops/fused_attention.h"
 #include "backends/ascend/ops/kernel.h"
 #include "backends/ascend/ops/ops.h"
 
@@ -27,7 +29,8 @@ struct Sequence {
 class LatentAttentionKernel : public AscendKernel {
  public:
   static constexpr char kName[] = "latent_attention";
-  using AscendKernel::AscendKernel;
+  LatentAttentionKernel(AscendDevice& device, CallCopy call, const char* name)
+      : LatentAttentionKernel(device, call, FusedAttentionTakes(call.call()).yes, name) {}
 
   static Answer Support(const qiao_op_call& call, const AscendDevice&) {
     if (ParamsOf<qiao_latent_attention_params>(call).scaled)
@@ -37,13 +40,17 @@ class LatentAttentionKernel : public AscendKernel {
       return Answer::No("latent and rope pool differ in dtype");
     if (q.dtype == QIAO_BF16 && latent.dtype != QIAO_BF16)
       return Answer::No("bf16 rows with a cache that is not");
-    return NeedActs(call, {kQLatent, kQRope, kLatentPool, kRopePool, kO});
+    if (Answer acts = NeedActs(call, {kQLatent, kQRope, kLatentPool, kRopePool, kO}); !acts.yes) return acts;
+    const Answer fused = FusedAttentionTakes(call);
+    return Answer::Yes(fused.yes ? "FusedInferAttentionScore" : "composed: " + fused.why);
   }
 
  protected:
   bool repeatable() const override { return false; }
+  Status Prepared() override { return fused_ ? device().PlaceUpperTriangle() : Ok(); }
 
   void Emit(Launcher& l, const Arguments& a) const override {
+    if (fused_) return EmitFusedAttention(l, a, device().upper_triangle());
     for (const Sequence& s : Sequences(a)) {
       const uint64_t mark = l.Mark();
       Attend(l, a, s);
@@ -52,6 +59,10 @@ class LatentAttentionKernel : public AscendKernel {
   }
 
  private:
+  LatentAttentionKernel(AscendDevice& device, CallCopy call, bool fused, const char*)
+      : AscendKernel(device, std::move(call), fused ? "fused_infer_attention_score" : "latent_attention"),
+        fused_(fused) {}
+
   // Those of the batch; while measuring, one that takes as much workspace as any can.
   static std::vector<Sequence> Sequences(const Arguments& a) {
     const qiao_batch* batch = a.batch();
@@ -129,6 +140,8 @@ class LatentAttentionKernel : public AscendKernel {
     l.Run(cann().Triu, triangle, visible - rows + 1, triangle);
     l.Run(cann().Add, scores, triangle.Insert(1, 1), Scalar(1.0f), scores);
   }
+
+  bool fused_;
 };
 
 }  // namespace
