@@ -13,7 +13,8 @@
 namespace qiao::ascend {
 namespace {
 
-constexpr char kEmulatorMark[] = "qiao_cann_emulator";
+// qiao::cann::ExactMode, which only the emulator's runtime has.
+constexpr char kEmulatorMark[] = "_ZN4qiao4cann9ExactModeEv";
 constexpr aclError kRepeatedInitialisation = 100002;
 
 std::atomic<const Cann*> loaded{nullptr};
