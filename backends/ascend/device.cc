@@ -124,11 +124,17 @@ Status AscendDevice::Bind() const {
   return Ok();
 }
 
+Status AscendDevice::Synchronize() const {
+  QIAO_PLUGIN_RETURN_IF_ERROR(Bind());
+  return Check("aclrtSynchronizeDevice", cann().aclrtSynchronizeDevice());
+}
+
 Status AscendDevice::Properties(qiao_device_properties& properties) {
   QIAO_PLUGIN_RETURN_IF_ERROR(Bind());
   size_t free = 0, total = 0;
   QIAO_PLUGIN_RETURN_IF_ERROR(Check("aclrtGetMemInfo", cann().aclrtGetMemInfo(ACL_HBM_MEM, &free, &total)));
-  properties.flags = cann().emulated ? QIAO_DEVICE_EMULATED : 0;
+  properties.flags = QIAO_DEVICE_CAPTURE;
+  if (cann().emulated) properties.flags |= QIAO_DEVICE_EMULATED;
   properties.memory_bytes = total;
   properties.memory_free_bytes = free;
   properties.alignment = kAlignment;

@@ -47,6 +47,8 @@ class AscendDevice : public plugin::Device {
 
   // Makes this device's context the calling thread's.
   plugin::Status Bind() const;
+  // Waits for all streams.
+  plugin::Status Synchronize() const;
 
   const Chip& chip() const { return chip_; }
   // On the device: the numbers 0 .. kIota - 1 as i32.

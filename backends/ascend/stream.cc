@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/ascend/cann/errors.h"
+#include "backends/ascend/capture.h"
 #include "backends/ascend/device.h"
 
 namespace qiao::ascend {
@@ -23,6 +24,20 @@ size_t RecordingHash::operator()(const RecordingKey& key) const {
   return static_cast<size_t>(hash ^ (hash >> 32));
 }
 
+AscendStream::AscendStream(AscendDevice& device, aclrtStream handle) : owner_(device), handle_(handle) {}
+
+Status AscendStream::BeginCapture() {
+  if (capture_) return FailedPrecondition("this stream is being captured already");
+  capture_ = std::make_unique<AscendCapture>(owner_);
+  return Ok();
+}
+
+Status AscendStream::EndCapture(std::unique_ptr<Capture>& out) {
+  if (!capture_) return FailedPrecondition("this stream is not being captured");
+  out = std::move(capture_);
+  return Ok();
+}
+
 AscendStream::~AscendStream() {
   if (!owner_.Bind().ok()) return;
   // Waits for the queue; only then may what its work uses go.
@@ -35,6 +50,11 @@ AscendStream::~AscendStream() {
 
 Status AscendStream::Copy(int32_t kind, void* dst, const void* src, uint64_t bytes) {
   if (bytes == 0) return Ok();
+  if (capture_) {
+    if (kind != QIAO_COPY_ON_DEVICE) return FailedPrecondition("copies with the host cannot be captured");
+    capture_->Add([=](AscendStream& stream) { return stream.Copy(kind, dst, src, bytes); });
+    return Ok();
+  }
   QIAO_PLUGIN_RETURN_IF_ERROR(owner_.Bind());
   aclrtMemcpyKind direction = ACL_MEMCPY_DEVICE_TO_DEVICE;
   if (kind == QIAO_COPY_TO_DEVICE) direction = ACL_MEMCPY_HOST_TO_DEVICE;
@@ -45,11 +65,16 @@ Status AscendStream::Copy(int32_t kind, void* dst, const void* src, uint64_t byt
 
 Status AscendStream::Fill(void* dst, uint8_t byte, uint64_t bytes) {
   if (bytes == 0) return Ok();
+  if (capture_) {
+    capture_->Add([=](AscendStream& stream) { return stream.Fill(dst, byte, bytes); });
+    return Ok();
+  }
   QIAO_PLUGIN_RETURN_IF_ERROR(owner_.Bind());
   return Check("aclrtMemsetAsync", cann().aclrtMemsetAsync(dst, bytes, byte, bytes, handle_));
 }
 
 Status AscendStream::Synchronize() {
+  if (capture_) return FailedPrecondition("a stream that is being captured cannot be waited for");
   QIAO_PLUGIN_RETURN_IF_ERROR(owner_.Bind());
   const aclError code = cann().aclrtSynchronizeStream(handle_);
   return code == ACL_SUCCESS ? Ok() : WithHistory(Failed("aclrtSynchronizeStream", code));

@@ -15,6 +15,7 @@
 
 namespace qiao::ascend {
 
+class AscendCapture;
 class AscendDevice;
 
 // What a recording was made for: a plan, the addresses that it was given and the rows that were live. Compared in
@@ -29,13 +30,17 @@ struct RecordingHash {
 
 class AscendStream : public plugin::Stream {
  public:
-  AscendStream(AscendDevice& device, aclrtStream handle) : owner_(device), handle_(handle) {}
+  AscendStream(AscendDevice& device, aclrtStream handle);
   ~AscendStream() override;
 
   plugin::Status Copy(int32_t kind, void* dst, const void* src, uint64_t bytes) override;
   plugin::Status Fill(void* dst, uint8_t byte, uint64_t bytes) override;
   plugin::Status Synchronize() override;
+  plugin::Status BeginCapture() override;
+  plugin::Status EndCapture(std::unique_ptr<plugin::Capture>& out) override;
 
+  // What is being captured; null while work runs.
+  AscendCapture* capturing() const { return capture_.get(); }
   AscendDevice& owner() const { return owner_; }
   aclrtStream handle() const { return handle_; }
 
@@ -57,6 +62,7 @@ class AscendStream : public plugin::Stream {
 
   AscendDevice& owner_;
   aclrtStream handle_;
+  std::unique_ptr<AscendCapture> capture_;
   std::list<Kept> kept_;  // last used first
   std::unordered_map<RecordingKey, std::list<Kept>::iterator, RecordingHash> by_key_;
   std::vector<void*> spare_;

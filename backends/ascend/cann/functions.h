@@ -63,7 +63,12 @@
   X(aclrtRecordEvent)       \
   X(aclrtStreamWaitEvent)   \
   X(aclrtSynchronizeEvent)  \
-  X(aclrtEventElapsedTime)
+  X(aclrtEventElapsedTime)  \
+  X(aclrtSynchronizeDevice) \
+  X(aclmdlRICaptureBegin)   \
+  X(aclmdlRICaptureEnd)     \
+  X(aclmdlRIExecuteAsync)   \
+  X(aclmdlRIDestroy)
 
 // libnnopbase.so
 #define QIAO_ACL_OBJECTS(X)        \

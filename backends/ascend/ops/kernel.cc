@@ -3,6 +3,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "backends/ascend/capture.h"
 #include "backends/ascend/stream.h"
 
 namespace qiao::ascend {
@@ -38,7 +39,7 @@ Status AscendKernel::Prepare() {
 }
 
 void AscendKernel::Info(qiao_plan_info& info) const {
-  info.flags = flags() | QIAO_PLAN_READS_HOST_BATCH;
+  info.flags = flags() | QIAO_PLAN_READS_HOST_BATCH | QIAO_PLAN_CAPTURABLE;
   info.workspace_bytes = workspace_bytes_;
   SetName(info, std::string("aclnn_") + name_);
 }
@@ -47,17 +48,25 @@ Status AscendKernel::Launch(Stream& base, const qiao_launch& launch) const {
   auto& stream = static_cast<AscendStream&>(base);
   QIAO_PLUGIN_RETURN_IF_ERROR(device_.Bind());
   device_.ReportWeights();
-  RecordingKey key;
-  std::unique_ptr<Recording> recording;
-  if (repeatable()) {
-    key = KeyOf(id_, launch);
-    if (const Recording* known = stream.Find(key)) return known->Launch(stream);
-    recording = std::make_unique<Recording>();
+  if (AscendCapture* capture = stream.capturing()) {
+    capture->Add(*this, launch);
+    return Ok();
   }
+  if (!repeatable()) return LaunchOnce(stream, launch);
+  RecordingKey key = KeyOf(id_, launch);
+  if (const Recording* known = stream.Find(key)) return known->Launch(stream);
+  auto recording = std::make_unique<Recording>();
   const qiao_op_call call = call_.call();
   Launcher l(stream, name_, launch.workspace, workspace_bytes_, recording.get());
   Emit(l, Arguments(call, launch.argument, launch.batch));
-  if (recording && l.status().ok()) stream.Keep(std::move(key), std::move(recording));
+  if (l.status().ok()) stream.Keep(std::move(key), std::move(recording));
+  return l.status();
+}
+
+Status AscendKernel::LaunchOnce(AscendStream& stream, const qiao_launch& launch) const {
+  const qiao_op_call call = call_.call();
+  Launcher l(stream, name_, launch.workspace, workspace_bytes_, nullptr);
+  Emit(l, Arguments(call, launch.argument, launch.batch));
   return l.status();
 }
 

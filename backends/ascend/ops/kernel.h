@@ -52,6 +52,10 @@ class AscendKernel : public plugin::Kernel {
   plugin::Status Prepare();
   void Info(qiao_plan_info& info) const override;
   plugin::Status Launch(plugin::Stream& stream, const qiao_launch& launch) const override;
+  // Makes the calls and keeps nothing: what a captured step runs. The device is bound.
+  plugin::Status LaunchOnce(AscendStream& stream, const qiao_launch& launch) const;
+  // Whether the same addresses and live rows mean the same calls: not where lengths of sequences matter.
+  virtual bool repeatable() const { return true; }
 
  protected:
   // The calls of one launch. Runs while measuring too, with null pointers and all rows.
@@ -61,8 +65,6 @@ class AscendKernel : public plugin::Kernel {
   // QIAO_PLAN_ROW_INVARIANT, where each output element is a function of its own inputs and the vendor's operators treat
   // every element alike.
   virtual uint32_t flags() const { return 0; }
-  // Whether the same addresses and live rows mean the same calls: not where lengths of sequences matter.
-  virtual bool repeatable() const { return true; }
   AscendDevice& device() const { return device_; }
 
  private:

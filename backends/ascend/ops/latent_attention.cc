@@ -45,8 +45,9 @@ class LatentAttentionKernel : public AscendKernel {
     return Answer::Yes(fused.yes ? "FusedInferAttentionScore" : "composed: " + fused.why);
   }
 
- protected:
   bool repeatable() const override { return false; }
+
+ protected:
   Status Prepared() override { return fused_ ? device().PlaceUpperTriangle() : Ok(); }
 
   void Emit(Launcher& l, const Arguments& a) const override {
