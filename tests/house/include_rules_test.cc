@@ -27,6 +27,8 @@ const std::map<std::string, Parts>& DirectRules() {
       {"kernels/common", {"runtime/base", "runtime/include/qiao/ops.h"}},
       {"kernels/*", {"kernels/common"}},
       {"backends/*", {"runtime/include/qiao/backend.hpp", "runtime/base", "kernels/*"}},
+      // Stands in for a vendor's libraries, under the plugin that is their client: neither may see the other.
+      {"backends/ascend/emulator", {"runtime/base", "kernels/*"}},
       {"runtime/hal", {"runtime/base", "runtime/include/qiao/backend.h"}},
       {"runtime/ops", {"runtime/base", "runtime/include/qiao/ops.h", "kernels/reference"}},
       {"runtime/formats", {"runtime/base"}},
@@ -52,6 +54,7 @@ std::string Canonical(const std::string& path) {
 // "kernels/cpu", "backends/null", "runtime/base", "models", or "" for what has no rule (tests).
 std::string PartOf(const std::string& path) {
   if (StartsWith(path, "runtime/include/")) return Canonical(path);
+  if (StartsWith(path, "backends/ascend/emulator/")) return "backends/ascend/emulator";
   for (std::string_view folder : {"kernels/", "backends/", "runtime/"}) {
     if (StartsWith(path, folder)) return path.substr(0, path.find('/', folder.size()));
   }
@@ -128,6 +131,10 @@ TEST(IncludeRules, TableIsTheArchitectures) {
   EXPECT_FALSE(MayInclude("kernels/cpu", backend));
   EXPECT_FALSE(MayInclude("backends/cpu", "runtime/hal"));
   EXPECT_FALSE(MayInclude("backends/cpu", "backends/reference"));
+  EXPECT_TRUE(MayInclude("backends/ascend/emulator", "kernels/reference"));
+  EXPECT_FALSE(MayInclude("backends/ascend", "backends/ascend/emulator"));
+  EXPECT_FALSE(MayInclude("backends/ascend/emulator", "backends/ascend"));
+  EXPECT_FALSE(MayInclude("backends/ascend/emulator", backend));
   EXPECT_FALSE(MayInclude("runtime/hal", "runtime/ops"));
   EXPECT_FALSE(MayInclude("runtime/ops", "kernels/cpu"));
   EXPECT_FALSE(MayInclude("runtime/formats", "runtime/program"));
@@ -189,6 +196,26 @@ TEST(IncludeRules, PublicHeadersStandAlone) {
     }
   }
   EXPECT_GE(headers, 4);
+}
+
+// The emulator's clients get its headers alone, as from a vendor's toolkit, and include them by the vendor's names.
+TEST(IncludeRules, TheEmulatorsHeadersStandAlone) {
+  const std::string root = "backends/ascend/emulator/include/";
+  std::set<std::string> headers;
+  for (const File& file : ReadTree(Kind::kSource)) {
+    if (StartsWith(file.path, root)) headers.insert(file.path.substr(root.size()));
+  }
+  EXPECT_TRUE(headers.count("acl/acl.h"));
+  for (const File& file : ReadTree(Kind::kSource)) {
+    if (!StartsWith(file.path, root)) continue;
+    for (const Line& line : file.Lines()) {
+      char open = 0;
+      const std::string name = IncludedName(line.text, open);
+      if (name.empty()) continue;
+      EXPECT_TRUE(open == '<' && (IsStandardName(name) || headers.count(name)))
+          << file.path << ":" << line.number << ": such a header includes C's and its fellows, in angle brackets";
+    }
+  }
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ struct Call {
 struct Reports {
   std::mutex mutex;
   std::condition_variable changed;
-  std::map<uint64_t, uint64_t> thread_of;  // by the stream's id
+  std::map<uint64_t, uint64_t> thread_of;                         // by the stream's id
   std::map<uint64_t, std::deque<std::shared_ptr<Call>>> waiting;  // by thread
 };
 
@@ -47,7 +47,8 @@ void Deliver(const std::shared_ptr<Call>& call, bool block, const std::weak_ptr<
   std::unique_lock lock(all.mutex);
   auto subscribed = all.thread_of.find(call->stream);
   if (subscribed == all.thread_of.end()) {
-    Warn("callback-lost", absl::StrCat("a callback of stream #", call->stream, " ran after aclrtUnSubscribeReport: nobody hears it"));
+    Warn("callback-lost", absl::StrCat("a callback of stream #", call->stream,
+                                       " ran after aclrtUnSubscribeReport: nobody hears it"));
     return;
   }
   all.waiting[subscribed->second].push_back(call);
@@ -70,8 +71,9 @@ aclError aclrtSubscribeReport(uint64_t threadId, aclrtStream handle) {
   if (stream == nullptr) return code;
   std::lock_guard lock(All().mutex);
   if (handle == nullptr || !All().thread_of.emplace(stream->id, threadId).second) {
-    return Fail(ACL_ERROR_RT_STREAM_SUBSCRIBE,
-                absl::StrCat(kApi, ": ", stream->Describe(), " is the default stream, or has a thread already"));
+    return Fail(
+        ACL_ERROR_RT_STREAM_SUBSCRIBE,
+        absl::StrCat(kApi, ": ", stream->Describe(), " is the default stream, or has a thread already"));
   }
   return ACL_SUCCESS;
 }
@@ -92,7 +94,8 @@ aclError aclrtUnSubscribeReport(uint64_t threadId, aclrtStream handle) {
   return ACL_SUCCESS;
 }
 
-aclError aclrtLaunchCallback(aclrtCallback fn, void* userData, aclrtCallbackBlockType blockType, aclrtStream handle) {
+aclError aclrtLaunchCallback(aclrtCallback fn, void* userData, aclrtCallbackBlockType blockType,
+                             aclrtStream handle) {
   constexpr const char* kApi = "aclrtLaunchCallback";
   if (fn == nullptr || (blockType != ACL_CALLBACK_NO_BLOCK && blockType != ACL_CALLBACK_BLOCK)) {
     return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(kApi, ": fn is null, or the block type unknown"));
@@ -104,12 +107,14 @@ aclError aclrtLaunchCallback(aclrtCallback fn, void* userData, aclrtCallbackBloc
     std::lock_guard lock(All().mutex);
     if (All().thread_of.count(stream->id) == 0) {
       return Fail(ACL_ERROR_RT_STREAM_NO_CB_REG,
-                  absl::StrCat(kApi, ": no thread is subscribed to ", stream->Describe(), "; aclrtSubscribeReport first"));
+                  absl::StrCat(kApi, ": no thread is subscribed to ", stream->Describe(),
+                               "; aclrtSubscribeReport first"));
     }
   }
   Task task;
   task.name = kApi;
-  task.run = [fn, userData, block = blockType == ACL_CALLBACK_BLOCK, id = stream->id, weak = std::weak_ptr<Stream>(stream)] {
+  task.run = [fn, userData, block = blockType == ACL_CALLBACK_BLOCK, id = stream->id,
+              weak = std::weak_ptr<Stream>(stream)] {
     Deliver(std::make_shared<Call>(Call{fn, userData, id}), block, weak);
   };
   return Enqueue(handle, std::move(task));
@@ -123,7 +128,8 @@ aclError aclrtProcessReport(int32_t timeout) {
   bool subscribed = false;
   for (const auto& [stream, thread] : all.thread_of) subscribed = subscribed || thread == me;
   if (!subscribed && all.waiting[me].empty()) {
-    return Fail(ACL_ERROR_RT_THREAD_SUBSCRIBE, absl::StrCat(kApi, ": no stream is subscribed by this thread"));
+    return Fail(ACL_ERROR_RT_THREAD_SUBSCRIBE,
+                absl::StrCat(kApi, ": no stream is subscribed by this thread"));
   }
   const auto ready = [&] { return !all.waiting[me].empty(); };
   if (timeout < 0) {

@@ -34,15 +34,17 @@ void Invalidate(Capture& capture, std::string why) {
 }
 
 aclError FailInvalid(const char* api, const Capture& capture) {
-  return Fail(ACL_ERROR_RT_CAPTURE_MODE_NOT_SUPPORT,
-              absl::StrCat(api, ": the capture of ", capture.origin->Describe(), " was invalidated: ", capture.why));
+  return Fail(
+      ACL_ERROR_RT_CAPTURE_MODE_NOT_SUPPORT,
+      absl::StrCat(api, ": the capture of ", capture.origin->Describe(), " was invalidated: ", capture.why));
 }
 
 // Whether an unsafe call of this thread breaks the capture.
 bool Concerns(const Capture& capture) {
   const bool own = capture.thread == std::this_thread::get_id();
   if (thread_mode == ACL_MODEL_RI_CAPTURE_MODE_RELAXED) return false;
-  if (capture.mode == ACL_MODEL_RI_CAPTURE_MODE_GLOBAL) return own || thread_mode == ACL_MODEL_RI_CAPTURE_MODE_GLOBAL;
+  if (capture.mode == ACL_MODEL_RI_CAPTURE_MODE_GLOBAL)
+    return own || thread_mode == ACL_MODEL_RI_CAPTURE_MODE_GLOBAL;
   return capture.mode == ACL_MODEL_RI_CAPTURE_MODE_THREAD_LOCAL && own;
 }
 
@@ -94,6 +96,13 @@ std::vector<size_t> OrderOf(const Graph& graph) {
   return order;
 }
 
+std::vector<race::Step> StepsOf(const Graph& graph) {
+  std::vector<race::Step> steps;
+  if (!GetSettings().stress()) return steps;
+  for (const Node& node : graph.nodes) steps.push_back({&node.task, node.after});
+  return steps;
+}
+
 void RunGraph(Graph& graph) {
   std::lock_guard lock(graph.running);
   for (size_t i : OrderOf(graph)) graph.nodes[i].task.run();
@@ -139,11 +148,13 @@ Captured CaptureWait(const std::shared_ptr<Stream>& stream, const Record& record
     return Captured::kFailed;
   }
   const std::shared_ptr<Capture>& theirs = record.capture;
-  const bool active = theirs != nullptr && std::find(All().active.begin(), All().active.end(), theirs) != All().active.end();
+  const bool active =
+      theirs != nullptr && std::find(All().active.begin(), All().active.end(), theirs) != All().active.end();
   if (!active || (mine != nullptr && mine != theirs)) {
-    const std::string why = absl::StrCat(kApi, ": ", stream->Describe(), mine != nullptr ? ", which is captured," : "",
-                                         " would wait for an event that was ",
-                                         theirs == nullptr ? "recorded outside the capture" : "captured into another graph");
+    const std::string why =
+        absl::StrCat(kApi, ": ", stream->Describe(), mine != nullptr ? ", which is captured," : "",
+                     " would wait for an event that was ",
+                     theirs == nullptr ? "recorded outside the capture" : "captured into another graph");
     if (mine != nullptr) Invalidate(*mine, why);
     *code = Fail(ACL_ERROR_RT_CAPTURE_MODE_NOT_SUPPORT, why);
     return Captured::kFailed;
@@ -171,7 +182,8 @@ aclError CheckSafe(const char* api, const char* what) {
   }
   if (broken.empty()) return ACL_SUCCESS;
   return Fail(ACL_ERROR_RT_CAPTURE_MODE_NOT_SUPPORT,
-              absl::StrCat(api, ", which ", what, ", is not permitted while ", broken, " is captured; the capture is lost"));
+              absl::StrCat(api, ", which ", what, ", is not permitted while ", broken,
+                           " is captured; the capture is lost"));
 }
 
 aclError CheckNotCaptured(const char* api, Stream& stream) {
@@ -191,16 +203,19 @@ extern "C" {
 
 aclError aclmdlRICaptureBegin(aclrtStream handle, aclmdlRICaptureMode mode) {
   constexpr const char* kApi = "aclmdlRICaptureBegin";
-  if (handle == nullptr || mode < ACL_MODEL_RI_CAPTURE_MODE_GLOBAL || mode > ACL_MODEL_RI_CAPTURE_MODE_RELAXED) {
+  if (handle == nullptr || mode < ACL_MODEL_RI_CAPTURE_MODE_GLOBAL ||
+      mode > ACL_MODEL_RI_CAPTURE_MODE_RELAXED) {
     return Fail(ACL_ERROR_RT_PARAM_INVALID,
-                absl::StrCat(kApi, ": the default stream cannot be captured, or mode ", static_cast<int>(mode), " is none"));
+                absl::StrCat(kApi, ": the default stream cannot be captured, or mode ",
+                             static_cast<int>(mode), " is none"));
   }
   aclError code = ACL_SUCCESS;
   std::shared_ptr<Stream> stream = FindStream(kApi, handle, &code);
   if (stream == nullptr) return code;
   std::lock_guard lock(All().mutex);
   if (stream->capture != nullptr) {
-    return Fail(ACL_ERROR_RT_STREAM_CAPTURED, absl::StrCat(kApi, ": ", stream->Describe(), " is being captured already"));
+    return Fail(ACL_ERROR_RT_STREAM_CAPTURED,
+                absl::StrCat(kApi, ": ", stream->Describe(), " is being captured already"));
   }
   auto capture = std::make_shared<Capture>();
   capture->mode = mode;
@@ -223,9 +238,11 @@ aclError aclmdlRICaptureEnd(aclrtStream handle, aclmdlRI* modelRI) {
   std::lock_guard lock(All().mutex);
   const std::shared_ptr<Capture> capture = stream->capture;
   if (capture == nullptr || capture->origin != stream.get()) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID,
-                absl::StrCat(kApi, ": no capture began on ", stream->Describe(),
-                             capture == nullptr ? "" : absl::StrCat("; it joined that of ", capture->origin->Describe())));
+    return Fail(
+        ACL_ERROR_RT_PARAM_INVALID,
+        absl::StrCat(
+            kApi, ": no capture began on ", stream->Describe(),
+            capture == nullptr ? "" : absl::StrCat("; it joined that of ", capture->origin->Describe())));
   }
   if (capture->mode != ACL_MODEL_RI_CAPTURE_MODE_RELAXED && capture->thread != std::this_thread::get_id()) {
     Invalidate(*capture, absl::StrCat(kApi, " was called by another thread than the one that began"));
@@ -238,12 +255,14 @@ aclError aclmdlRICaptureEnd(aclrtStream handle, aclmdlRI* modelRI) {
   if (capture->invalid) return FailInvalid(kApi, *capture);
   if (const size_t node = FirstUnjoined(*capture); node < capture->nodes.size()) {
     return Fail(ACL_ERROR_RT_CAPTURE_MODE_NOT_SUPPORT,
-                absl::StrCat(kApi, ": ", capture->nodes[node].task.name, " was captured on a stream that was not joined back to ",
-                             stream->Describe(), " by an event"));
+                absl::StrCat(kApi, ": ", capture->nodes[node].task.name,
+                             " was captured on a stream that was not joined back to ", stream->Describe(),
+                             " by an event"));
   }
   auto graph = std::make_shared<Graph>();
   graph->nodes = std::move(capture->nodes);
   *modelRI = State().graphs.Add(graph);
+  race::OnCaptured(absl::StrCat("graph #", graph->id), StepsOf(*graph));
   return ACL_SUCCESS;
 }
 
@@ -254,16 +273,17 @@ aclError aclmdlRICaptureGetInfo(aclrtStream handle, aclmdlRICaptureStatus* statu
   if (stream == nullptr) return code;
   if (status == nullptr) return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(kApi, ": status is null"));
   std::lock_guard lock(All().mutex);
-  *status = stream->capture == nullptr   ? ACL_MODEL_RI_CAPTURE_STATUS_NONE
-            : stream->capture->invalid   ? ACL_MODEL_RI_CAPTURE_STATUS_INVALIDATED
-                                         : ACL_MODEL_RI_CAPTURE_STATUS_ACTIVE;
+  *status = stream->capture == nullptr ? ACL_MODEL_RI_CAPTURE_STATUS_NONE
+            : stream->capture->invalid ? ACL_MODEL_RI_CAPTURE_STATUS_INVALIDATED
+                                       : ACL_MODEL_RI_CAPTURE_STATUS_ACTIVE;
   // The graph does not exist before the end; what is not null only tells captures apart.
   if (modelRI != nullptr) *modelRI = stream->capture.get();
   return ACL_SUCCESS;
 }
 
 aclError aclmdlRICaptureThreadExchangeMode(aclmdlRICaptureMode* mode) {
-  if (mode == nullptr || *mode < ACL_MODEL_RI_CAPTURE_MODE_GLOBAL || *mode > ACL_MODEL_RI_CAPTURE_MODE_RELAXED) {
+  if (mode == nullptr || *mode < ACL_MODEL_RI_CAPTURE_MODE_GLOBAL ||
+      *mode > ACL_MODEL_RI_CAPTURE_MODE_RELAXED) {
     return Fail(ACL_ERROR_RT_PARAM_INVALID, "aclmdlRICaptureThreadExchangeMode: mode is null or unknown");
   }
   std::swap(thread_mode, *mode);
@@ -279,17 +299,16 @@ aclError aclmdlRIExecuteAsync(aclmdlRI handle, aclrtStream stream_handle) {
   aclError code = ACL_SUCCESS;
   std::shared_ptr<Stream> stream = FindStream(kApi, stream_handle, &code);
   if (stream == nullptr) return code;
-  if (stream_handle == nullptr && (code = CheckSafe(kApi, "uses the default stream")) != ACL_SUCCESS) return code;
+  if (stream_handle == nullptr && (code = CheckSafe(kApi, "uses the default stream")) != ACL_SUCCESS)
+    return code;
   Item item;
   item.task.name = absl::StrCat("graph #", graph->id);
-  std::vector<race::Step> steps;
   for (size_t i = 0; i < graph->nodes.size(); ++i) {
     const Node& node = graph->nodes[i];
     std::string why;
     if ((code = PinAccesses(node.task, &item.pins, &why)) != ACL_SUCCESS) {
       return Fail(code, absl::StrCat(kApi, " of ", item.task.name, ", node ", i, ": ", why));
     }
-    steps.push_back({&node.task, node.after});
   }
   item.task.run = [graph] { RunGraph(*graph); };
   if (AnyCapture()) {
@@ -306,16 +325,18 @@ aclError aclmdlRIExecuteAsync(aclmdlRI handle, aclrtStream stream_handle) {
         break;
     }
   }
-  race::OnGraph(*stream, item.task.name, steps);
+  race::OnGraph(*stream, item.task.name, StepsOf(*graph));
   if (!stream->Push(std::move(item))) {
-    return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat(kApi, ": ", stream->Describe(), " is being destroyed"));
+    return Fail(ACL_ERROR_RT_INVALID_HANDLE,
+                absl::StrCat(kApi, ": ", stream->Describe(), " is being destroyed"));
   }
   return ACL_SUCCESS;
 }
 
 aclError aclmdlRIDestroy(aclmdlRI handle) {
   if (State().graphs.Remove(handle) == nullptr) {
-    return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat("aclmdlRIDestroy: ", State().graphs.Describe(handle)));
+    return Fail(ACL_ERROR_RT_INVALID_HANDLE,
+                absl::StrCat("aclmdlRIDestroy: ", State().graphs.Describe(handle)));
   }
   return ACL_SUCCESS;
 }

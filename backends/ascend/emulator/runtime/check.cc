@@ -38,7 +38,8 @@ Settings ReadSettings() {
   if (check == "fail") settings.level = CheckLevel::kFail;
   if (check == "stress") settings.level = CheckLevel::kStress;
   if (!check.empty() && check != "fail" && check != "warn" && check != "stress") {
-    LogLine(absl::StrCat("QIAO_CANN_CHECK=", std::string(check), " is none of fail, warn, stress: warn is taken"));
+    LogLine(absl::StrCat("QIAO_CANN_CHECK=", std::string(check),
+                         " is none of fail, warn, stress: warn is taken"));
   }
   if (const char* seed = std::getenv("QIAO_CANN_SEED")) settings.seed = std::strtoull(seed, nullptr, 10);
   if (get("QIAO_CANN_REPORT") == "1") settings.report = 1;
@@ -53,10 +54,11 @@ void PrintReport() {
   Findings& found = Found();
   const std::string leaks = found.leaks == nullptr ? "" : found.leaks();
   std::lock_guard lock(found.mutex);
-  const bool complaints = found.counts.faults > 0 || (settings.level != CheckLevel::kFail && found.counts.warnings > 0);
+  const bool complaints =
+      found.counts.faults > 0 || (settings.level != CheckLevel::kFail && found.counts.warnings > 0);
   if (settings.report == 0 || (settings.report < 0 && !complaints)) return;
-  LogLine(absl::StrCat("report: ", found.counts.failed_calls, " failed calls, ", found.counts.warnings, " warnings, ",
-                       found.counts.faults, " faults"));
+  LogLine(absl::StrCat("report: ", found.counts.failed_calls, " failed calls, ", found.counts.warnings,
+                       " warnings, ", found.counts.faults, " faults"));
   for (const auto& [code, count] : found.codes) LogLine(absl::StrCat("  error ", code, ": ", count));
   for (const auto& [rule, count] : found.warnings) LogLine(absl::StrCat("  warning ", rule, ": ", count));
   for (const auto& [rule, count] : found.faults) LogLine(absl::StrCat("  fault ", rule, ": ", count));

@@ -30,7 +30,8 @@ struct Copy {
   uint64_t Span(size_t pitch) const { return height == 0 || width == 0 ? 0 : (height - 1) * pitch + width; }
 
   void Run() const {
-    for (size_t row = 0; row < height; ++row) std::memmove(dst + row * dst_pitch, src + row * src_pitch, width);
+    for (size_t row = 0; row < height; ++row)
+      std::memmove(dst + row * dst_pitch, src + row * src_pitch, width);
   }
 
   // Pageable memory is the caller's own and no task's.
@@ -47,10 +48,12 @@ void CheckKind(const Copy& copy, aclrtMemcpyKind kind) {
   const int found = from_device ? (to_device ? ACL_MEMCPY_DEVICE_TO_DEVICE : ACL_MEMCPY_DEVICE_TO_HOST)
                                 : (to_device ? ACL_MEMCPY_HOST_TO_DEVICE : ACL_MEMCPY_HOST_TO_HOST);
   if (kind == ACL_MEMCPY_DEFAULT || kind == found) return;
-  static constexpr const char* kNames[] = {"HOST_TO_HOST", "HOST_TO_DEVICE", "DEVICE_TO_HOST", "DEVICE_TO_DEVICE"};
-  Warn("copy-kind", absl::StrCat(copy.api, ": kind is ", kind < 4 ? kNames[kind] : "unknown", ", the pointers say ",
-                                 kNames[found], ": dst is ", Memory::Get().Describe(copy.dst), "; src is ",
-                                 Memory::Get().Describe(copy.src)));
+  static constexpr const char* kNames[] = {"HOST_TO_HOST", "HOST_TO_DEVICE", "DEVICE_TO_HOST",
+                                           "DEVICE_TO_DEVICE"};
+  Warn("copy-kind",
+       absl::StrCat(copy.api, ": kind is ", kind < 4 ? kNames[kind] : "unknown", ", the pointers say ",
+                    kNames[found], ": dst is ", Memory::Get().Describe(copy.dst), "; src is ",
+                    Memory::Get().Describe(copy.src)));
 }
 
 // Everything that is wrong with a copy before it is made; fills in where the pointers point, and pins what they name.
@@ -60,20 +63,22 @@ aclError Check(Copy& copy, aclrtMemcpyKind kind, size_t dst_max, Pins* pins) {
                 absl::StrCat(copy.api, ": ", copy.dst == nullptr ? "dst" : "src", " is a null pointer"));
   }
   if (kind < ACL_MEMCPY_HOST_TO_HOST || kind > ACL_MEMCPY_DEFAULT) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(copy.api, ": there is no kind ", static_cast<int>(kind)));
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                absl::StrCat(copy.api, ": there is no kind ", static_cast<int>(kind)));
   }
   if (copy.width > dst_max) {
     return Fail(ACL_ERROR_RT_PARAM_INVALID,
                 absl::StrCat(copy.api, ": count ", copy.width, " is more than destMax ", dst_max));
   }
   if (copy.width > copy.dst_pitch || copy.width > copy.src_pitch) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(copy.api, ": width ", copy.width, " is more than a pitch (",
-                                                         copy.dst_pitch, ", ", copy.src_pitch, ")"));
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                absl::StrCat(copy.api, ": width ", copy.width, " is more than a pitch (", copy.dst_pitch,
+                             ", ", copy.src_pitch, ")"));
   }
   const size_t pitch = std::max(copy.dst_pitch, copy.src_pitch);
   if (copy.height > 1 && pitch > (size_t{1} << 46) / copy.height) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID,
-                absl::StrCat(copy.api, ": ", copy.height, " rows ", pitch, " bytes apart are more than there is memory"));
+    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(copy.api, ": ", copy.height, " rows ", pitch,
+                                                         " bytes apart are more than there is memory"));
   }
   std::shared_ptr<Context> context = CurrentContext();
   if (context == nullptr) return FailNoContext(copy.api);
@@ -88,8 +93,9 @@ aclError Check(Copy& copy, aclrtMemcpyKind kind, size_t dst_max, Pins* pins) {
     for (size_t i = before; i < pins->size(); ++i) {
       const Block& block = *(*pins)[i];
       if (block.on_device() && !MayReach(context->device, block.device)) {
-        Warn("peer-not-enabled", absl::StrCat(copy.api, ": ", block.Describe(), " is device ", block.device, "'s, and device ",
-                                              context->device, " has no peer access to it"));
+        Warn("peer-not-enabled",
+             absl::StrCat(copy.api, ": ", block.Describe(), " is device ", block.device, "'s, and device ",
+                          context->device, " has no peer access to it"));
       }
     }
   }
@@ -117,9 +123,10 @@ aclError Later(Copy copy, aclrtMemcpyKind kind, size_t dst_max, aclrtStream hand
   Pins pins;
   if ((code = Check(copy, kind, dst_max, &pins)) != ACL_SUCCESS) return code;
   if (copy.from != Where::kDevice && copy.to != Where::kDevice) {
-    return Fail(ACL_ERROR_RT_FEATURE_NOT_SUPPORT,
-                absl::StrCat(copy.api, ": host to host is not served asynchronously: dst is ",
-                             Memory::Get().Describe(copy.dst), "; src is ", Memory::Get().Describe(copy.src)));
+    return Fail(
+        ACL_ERROR_RT_FEATURE_NOT_SUPPORT,
+        absl::StrCat(copy.api, ": host to host is not served asynchronously: dst is ",
+                     Memory::Get().Describe(copy.dst), "; src is ", Memory::Get().Describe(copy.src)));
   }
   const bool pageable = copy.from == Where::kPageable || copy.to == Where::kPageable;
   if (pageable) {
@@ -138,9 +145,10 @@ aclError Later(Copy copy, aclrtMemcpyKind kind, size_t dst_max, aclrtStream hand
 // The range to set, checked. Host memory is set too where it is pinned.
 aclError CheckSet(const char* api, void* address, size_t max_count, size_t count) {
   if (address == nullptr || count > max_count) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, address == nullptr
-                                                ? absl::StrCat(api, ": devPtr is a null pointer")
-                                                : absl::StrCat(api, ": count ", count, " is more than maxCount ", max_count));
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                address == nullptr
+                    ? absl::StrCat(api, ": devPtr is a null pointer")
+                    : absl::StrCat(api, ": count ", count, " is more than maxCount ", max_count));
   }
   if (CurrentContext() == nullptr) return FailNoContext(api);
   std::string why;
@@ -155,24 +163,28 @@ aclError CheckSet(const char* api, void* address, size_t max_count, size_t count
 extern "C" {
 
 aclError aclrtMemcpy(void* dst, size_t destMax, const void* src, size_t count, aclrtMemcpyKind kind) {
-  return Now({"aclrtMemcpy", static_cast<char*>(dst), count, static_cast<const char*>(src), count, count, 1}, kind, destMax);
+  return Now({"aclrtMemcpy", static_cast<char*>(dst), count, static_cast<const char*>(src), count, count, 1},
+             kind, destMax);
 }
 
 aclError aclrtMemcpyAsync(void* dst, size_t destMax, const void* src, size_t count, aclrtMemcpyKind kind,
                           aclrtStream stream) {
-  return Later({"aclrtMemcpyAsync", static_cast<char*>(dst), count, static_cast<const char*>(src), count, count, 1}, kind,
-               destMax, stream);
+  return Later(
+      {"aclrtMemcpyAsync", static_cast<char*>(dst), count, static_cast<const char*>(src), count, count, 1},
+      kind, destMax, stream);
 }
 
 aclError aclrtMemcpy2d(void* dst, size_t dpitch, const void* src, size_t spitch, size_t width, size_t height,
                        aclrtMemcpyKind kind) {
-  return Now({"aclrtMemcpy2d", static_cast<char*>(dst), dpitch, static_cast<const char*>(src), spitch, width, height}, kind,
-             dpitch);
+  return Now({"aclrtMemcpy2d", static_cast<char*>(dst), dpitch, static_cast<const char*>(src), spitch, width,
+              height},
+             kind, dpitch);
 }
 
-aclError aclrtMemcpy2dAsync(void* dst, size_t dpitch, const void* src, size_t spitch, size_t width, size_t height,
-                            aclrtMemcpyKind kind, aclrtStream stream) {
-  return Later({"aclrtMemcpy2dAsync", static_cast<char*>(dst), dpitch, static_cast<const char*>(src), spitch, width, height},
+aclError aclrtMemcpy2dAsync(void* dst, size_t dpitch, const void* src, size_t spitch, size_t width,
+                            size_t height, aclrtMemcpyKind kind, aclrtStream stream) {
+  return Later({"aclrtMemcpy2dAsync", static_cast<char*>(dst), dpitch, static_cast<const char*>(src), spitch,
+                width, height},
                kind, dpitch, stream);
 }
 

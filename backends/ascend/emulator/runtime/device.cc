@@ -59,8 +59,8 @@ Current& Mine() {
 
 aclError CheckDeviceId(const char* api, int64_t id) {
   if (id >= 0 && id < static_cast<int64_t>(DeviceCount())) return ACL_SUCCESS;
-  return Fail(ACL_ERROR_RT_INVALID_DEVICEID,
-              absl::StrCat(api, ": there is no device ", id, "; there are ", DeviceCount(), " (QIAO_CANN_DEVICES)"));
+  return Fail(ACL_ERROR_RT_INVALID_DEVICEID, absl::StrCat(api, ": there is no device ", id, "; there are ",
+                                                          DeviceCount(), " (QIAO_CANN_DEVICES)"));
 }
 
 std::shared_ptr<Context> MakeContext(int device, bool is_default) {
@@ -83,7 +83,8 @@ void EndContext(const char* api, const std::shared_ptr<Context>& context) {
   }
   context->default_stream->Stop(true);
   if (streams > 0) {
-    Warn("context-with-streams", absl::StrCat(api, ": ", streams, " streams of the context were not destroyed before it"));
+    Warn("context-with-streams",
+         absl::StrCat(api, ": ", streams, " streams of the context were not destroyed before it"));
   }
 }
 
@@ -109,9 +110,9 @@ void SetCurrentContext(std::shared_ptr<Context> context) { Mine() = {std::move(c
 
 aclError FailNoContext(const char* api) {
   const std::string& gone = Mine().gone;
-  return Fail(ACL_ERROR_RT_CONTEXT_NULL,
-              absl::StrCat(api, ": this thread has no current context",
-                           gone.empty() ? "; call aclrtSetDevice in every thread" : absl::StrCat(": ", gone)));
+  return Fail(ACL_ERROR_RT_CONTEXT_NULL, absl::StrCat(api, ": this thread has no current context",
+                                                      gone.empty() ? "; call aclrtSetDevice in every thread"
+                                                                   : absl::StrCat(": ", gone)));
 }
 
 std::shared_ptr<Stream> FindStream(const char* api, aclrtStream handle, aclError* code) {
@@ -127,9 +128,10 @@ std::shared_ptr<Stream> FindStream(const char* api, aclrtStream handle, aclError
     return nullptr;
   }
   if (stream->context.lock() != context) {
-    *code = Fail(ACL_ERROR_RT_STREAM_CONTEXT,
-                 absl::StrCat(api, ": ", stream->Describe(), " of device ", stream->device,
-                              " does not belong to the thread's current context (device ", context->device, ")"));
+    *code =
+        Fail(ACL_ERROR_RT_STREAM_CONTEXT,
+             absl::StrCat(api, ": ", stream->Describe(), " of device ", stream->device,
+                          " does not belong to the thread's current context (device ", context->device, ")"));
     return nullptr;
   }
   return stream;
@@ -253,7 +255,8 @@ aclError aclrtDeviceCanAccessPeer(int32_t* canAccessPeer, int32_t deviceId, int3
   if (aclError code = CheckDeviceId(kApi, deviceId)) return code;
   if (aclError code = CheckDeviceId(kApi, peerDeviceId)) return code;
   if (canAccessPeer == nullptr || deviceId == peerDeviceId) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(kApi, ": canAccessPeer is null, or a device is its own peer"));
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                absl::StrCat(kApi, ": canAccessPeer is null, or a device is its own peer"));
   }
   *canAccessPeer = 1;
   return ACL_SUCCESS;
@@ -303,8 +306,8 @@ aclError aclrtDestroyContext(aclrtContext context) {
     return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat(kApi, ": ", State().contexts.Describe(context)));
   }
   if (found->is_default) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(kApi, ": the default context of device ", found->device,
-                                                         " ends with aclrtResetDevice only"));
+    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(kApi, ": the default context of device ",
+                                                         found->device, " ends with aclrtResetDevice only"));
   }
   if (aclError code = CheckSafe(kApi, "waits for a context's streams")) return code;
   if (State().contexts.Remove(context) != nullptr) EndContext(kApi, found);

@@ -94,7 +94,8 @@ aclError Synchronize(const char* api, aclrtEvent handle, int32_t timeout) {
   std::shared_ptr<Record> record = Last(*event);
   if ((code = CheckHostMayAsk(api, *event, record.get())) != ACL_SUCCESS) return code;
   if (record == nullptr) {
-    Warn("event-never-recorded", absl::StrCat(api, " of event #", event->id, ", which was never recorded: it does not wait"));
+    Warn("event-never-recorded",
+         absl::StrCat(api, " of event #", event->id, ", which was never recorded: it does not wait"));
     return ACL_SUCCESS;
   }
   if (!Await(*record, timeout, nullptr)) {
@@ -120,7 +121,8 @@ aclError Query(const char* api, aclrtEvent handle, const void* status, bool* com
 
 aclError Create(const char* api, aclrtEvent* out, uint32_t flags) {
   if (out == nullptr || flags == 0 || (flags & ~kAllFlags) != 0) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(api, ": event is null, or flag ", flags, " is none of those known"));
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                absl::StrCat(api, ": event is null, or flag ", flags, " is none of those known"));
   }
   if (CurrentContext() == nullptr) return FailNoContext(api);
   auto event = std::make_shared<Event>();
@@ -145,7 +147,8 @@ aclError aclrtCreateEventExWithFlag(aclrtEvent* event, uint32_t flag) {
 
 aclError aclrtDestroyEvent(aclrtEvent handle) {
   if (State().events.Remove(handle) == nullptr) {
-    return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat("aclrtDestroyEvent: ", State().events.Describe(handle)));
+    return Fail(ACL_ERROR_RT_INVALID_HANDLE,
+                absl::StrCat("aclrtDestroyEvent: ", State().events.Describe(handle)));
   }
   return ACL_SUCCESS;
 }
@@ -157,7 +160,8 @@ aclError aclrtRecordEvent(aclrtEvent handle, aclrtStream stream_handle) {
   if (event == nullptr) return code;
   std::shared_ptr<Stream> stream = FindStream(kApi, stream_handle, &code);
   if (stream == nullptr) return code;
-  if (stream_handle == nullptr && (code = CheckSafe(kApi, "uses the default stream")) != ACL_SUCCESS) return code;
+  if (stream_handle == nullptr && (code = CheckSafe(kApi, "uses the default stream")) != ACL_SUCCESS)
+    return code;
   auto record = std::make_shared<Record>();
   if (CaptureRecord(*stream, *record) == Captured::kNo) {
     record->clock = race::OnRecord(*stream);
@@ -165,7 +169,8 @@ aclError aclrtRecordEvent(aclrtEvent handle, aclrtStream stream_handle) {
     item.task.name = kApi;
     item.record = record;
     if (!stream->Push(std::move(item))) {
-      return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat(kApi, ": ", stream->Describe(), " is being destroyed"));
+      return Fail(ACL_ERROR_RT_INVALID_HANDLE,
+                  absl::StrCat(kApi, ": ", stream->Describe(), " is being destroyed"));
     }
   }
   std::lock_guard lock(event->mutex);
@@ -216,7 +221,8 @@ aclError aclrtStreamWaitEvent(aclrtStream stream_handle, aclrtEvent handle) {
   if (event == nullptr) return code;
   std::shared_ptr<Stream> stream = FindStream(kApi, stream_handle, &code);
   if (stream == nullptr) return code;
-  if (stream_handle == nullptr && (code = CheckSafe(kApi, "uses the default stream")) != ACL_SUCCESS) return code;
+  if (stream_handle == nullptr && (code = CheckSafe(kApi, "uses the default stream")) != ACL_SUCCESS)
+    return code;
   std::shared_ptr<Record> record = Last(*event);
   if (record == nullptr) {
     Warn("event-never-recorded", absl::StrCat(kApi, " for event #", event->id, ", which was never recorded: ",
@@ -236,7 +242,8 @@ aclError aclrtStreamWaitEvent(aclrtStream stream_handle, aclrtEvent handle) {
   item.task.name = kApi;
   item.wait = std::move(record);
   if (!stream->Push(std::move(item))) {
-    return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat(kApi, ": ", stream->Describe(), " is being destroyed"));
+    return Fail(ACL_ERROR_RT_INVALID_HANDLE,
+                absl::StrCat(kApi, ": ", stream->Describe(), " is being destroyed"));
   }
   return ACL_SUCCESS;
 }

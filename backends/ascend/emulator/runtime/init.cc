@@ -5,10 +5,10 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "backends/ascend/emulator/runtime/capture.h"
 #include "backends/ascend/emulator/runtime/check.h"
 #include "backends/ascend/emulator/runtime/emulator.h"
 #include "backends/ascend/emulator/runtime/event.h"
-#include "backends/ascend/emulator/runtime/capture.h"
 #include "backends/ascend/emulator/runtime/state.h"
 #include "backends/ascend/emulator/runtime/stream.h"
 #include "runtime/base/floats.h"

@@ -37,7 +37,8 @@ uint64_t RoundUp(uint64_t bytes, uint64_t to) { return (bytes + to - 1) / to * t
 
 // A mapping without access in its place: the old pages go, and touching them is a fault of the processor.
 void Seal(uintptr_t at, uint64_t bytes) {
-  mmap(reinterpret_cast<void*>(at), bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  mmap(reinterpret_cast<void*>(at), bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+       -1, 0);
 }
 
 std::string Hex(uintptr_t at) { return absl::StrCat("0x", absl::Hex(at)); }
@@ -163,7 +164,8 @@ std::string Memory::DescribeLocked(uintptr_t at) {
   if (at == 0) return "a null pointer";
   if (std::shared_ptr<Block> block = FindLocked(at)) {
     const uint64_t offset = at - block->begin;
-    return absl::StrCat(Hex(at), ", ", offset == 0 ? "the first byte of " : absl::StrCat("byte ", offset, " of "),
+    return absl::StrCat(Hex(at), ", ",
+                        offset == 0 ? "the first byte of " : absl::StrCat("byte ", offset, " of "),
                         block->Describe());
   }
   if (auto it = freed_.upper_bound(at); it != freed_.begin()) {
@@ -199,13 +201,15 @@ aclError Memory::Find(const void* address, uint64_t bytes, Pins* pins, std::stri
       if (why != nullptr) *why = std::move(text);
       return ACL_ERROR_RT_PARAM_INVALID;
     };
-    if (at + bytes < at) return refuse(absl::StrCat(bytes, " bytes at ", Hex(at), " go past the end of memory"));
+    if (at + bytes < at)
+      return refuse(absl::StrCat(bytes, " bytes at ", Hex(at), " go past the end of memory"));
     const uintptr_t end = at + bytes;
     for (uintptr_t next = at; next < end;) {
       std::shared_ptr<Block> block = FindLocked(next);
       if (block == nullptr && next == at) return refuse(DescribeLocked(at));
       if (block == nullptr) {
-        return refuse(absl::StrCat(bytes, " bytes at ", DescribeLocked(at), ", go past its end at ", Hex(next)));
+        return refuse(
+            absl::StrCat(bytes, " bytes at ", DescribeLocked(at), ", go past its end at ", Hex(next)));
       }
       const bool fits = end - block->begin <= block->extent;
       if (!fits && block->kind != Block::Kind::kMapped) {
@@ -213,8 +217,8 @@ aclError Memory::Find(const void* address, uint64_t bytes, Pins* pins, std::stri
           return refuse(absl::StrCat(bytes, " bytes at ", DescribeLocked(at), ", go ",
                                      end - block->begin - block->bytes, " bytes past its end"));
         }
-        overrun = absl::StrCat(bytes, " bytes at ", DescribeLocked(at), ", go ", end - block->begin - block->bytes,
-                               " bytes past its end");
+        overrun = absl::StrCat(bytes, " bytes at ", DescribeLocked(at), ", go ",
+                               end - block->begin - block->bytes, " bytes past its end");
       }
       next = block->begin + block->committed;
       if (pins != nullptr && (pins->empty() || pins->back() != block)) pins->push_back(std::move(block));
@@ -227,7 +231,8 @@ aclError Memory::Find(const void* address, uint64_t bytes, Pins* pins, std::stri
 std::shared_ptr<Block> Memory::Remove(void* address, std::initializer_list<Block::Kind> kinds) {
   std::lock_guard lock(mutex_);
   auto it = blocks_.find(reinterpret_cast<uintptr_t>(address));
-  if (it == blocks_.end() || std::find(kinds.begin(), kinds.end(), it->second->kind) == kinds.end()) return nullptr;
+  if (it == blocks_.end() || std::find(kinds.begin(), kinds.end(), it->second->kind) == kinds.end())
+    return nullptr;
   std::shared_ptr<Block> block = std::move(it->second);
   blocks_.erase(it);
   block->freed = true;
@@ -266,8 +271,8 @@ aclError Memory::Malloc(const char* api, int device, uint64_t bytes, void** out)
   const uint64_t extent = RoundUp(std::min(bytes, total), 32) + 32;
   if (bytes > total || !Charge(device, extent)) {
     return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION,
-                absl::StrCat(api, ": ", bytes, " bytes asked for, ", total - std::min(total, used(device)), " of ", total,
-                             " are free on device ", device));
+                absl::StrCat(api, ": ", bytes, " bytes asked for, ", total - std::min(total, used(device)),
+                             " of ", total, " are free on device ", device));
   }
   const uint64_t committed = RoundUp(extent, kGranule);
   uintptr_t at = 0;
@@ -279,8 +284,9 @@ aclError Memory::Malloc(const char* api, int device, uint64_t bytes, void** out)
   if (at == 0 || mprotect(memory, committed, PROT_READ | PROT_WRITE) != 0) {
     Refund(device, extent);
     if (at != 0) GiveAddresses(at, committed);
-    return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION,
-                absl::StrCat(api, ": the host has no ", at == 0 ? "addresses" : "memory", " for ", bytes, " bytes"));
+    return Fail(
+        ACL_ERROR_RT_MEMORY_ALLOCATION,
+        absl::StrCat(api, ": the host has no ", at == 0 ? "addresses" : "memory", " for ", bytes, " bytes"));
   }
   auto block = std::make_shared<Block>(Block::Kind::kDevice, at, bytes);
   block->extent = extent;
@@ -296,7 +302,8 @@ aclError Memory::Free(const char* api, void* address) {
   std::shared_ptr<Block> block = Remove(address, {Block::Kind::kDevice});
   if (block == nullptr) {
     return Fail(ACL_ERROR_RT_PARAM_INVALID,
-                absl::StrCat(api, ": ", Describe(address), ", is not the start of living device memory of aclrtMalloc"));
+                absl::StrCat(api, ": ", Describe(address),
+                             ", is not the start of living device memory of aclrtMalloc"));
   }
   Refund(block->device, block->extent);
   CheckUnused(api, *block);
@@ -311,7 +318,8 @@ aclError Memory::MallocHost(uint64_t bytes, void** out) {
   const uint64_t size = bytes <= (uint64_t{1} << 46) ? RoundUp(bytes, 64) : 0;
   void* at = size == 0 ? nullptr : std::aligned_alloc(64, size);
   if (at == nullptr) {
-    return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, absl::StrCat("aclrtMallocHost: the host has no ", bytes, " bytes"));
+    return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION,
+                absl::StrCat("aclrtMallocHost: the host has no ", bytes, " bytes"));
   }
   auto block = std::make_shared<Block>(Block::Kind::kPinned, reinterpret_cast<uintptr_t>(at), bytes);
   block->extent = block->committed = size;
@@ -324,8 +332,9 @@ aclError Memory::MallocHost(uint64_t bytes, void** out) {
 aclError Memory::FreeHost(void* address) {
   std::shared_ptr<Block> block = Remove(address, {Block::Kind::kPinned});
   if (block == nullptr) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat("aclrtFreeHost: ", Describe(address),
-                                                         ", is not the start of living memory of aclrtMallocHost"));
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                absl::StrCat("aclrtFreeHost: ", Describe(address),
+                             ", is not the start of living memory of aclrtMallocHost"));
   }
   CheckUnused("aclrtFreeHost", *block);
   race::OnFree("aclrtFreeHost", *block);

@@ -23,7 +23,8 @@ inline constexpr uint64_t kGranule = uint64_t{2} << 20;
 // A span of memory, alive until it is freed. Its pages stay until the last task that holds the block has run.
 struct Block {
   enum class Kind { kDevice, kMapped, kPinned, kRegistered };
-  Block(Kind k, uintptr_t at, uint64_t size) : kind(k), begin(at), bytes(size), extent(size), committed(size) {}
+  Block(Kind k, uintptr_t at, uint64_t size)
+      : kind(k), begin(at), bytes(size), extent(size), committed(size) {}
   ~Block();
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
@@ -109,8 +110,8 @@ class Memory {
   std::mutex mutex_;
   uintptr_t arena_ = 0;
   uint64_t arena_bytes_ = 0;
-  uintptr_t next_ = 0;                     // addresses from here on were never given out
-  std::map<uintptr_t, uint64_t> unused_;   // given back
+  uintptr_t next_ = 0;                    // addresses from here on were never given out
+  std::map<uintptr_t, uint64_t> unused_;  // given back
   std::map<uintptr_t, std::shared_ptr<Block>> blocks_;
   std::map<uintptr_t, Freed> freed_;
   std::map<uintptr_t, Reservation> reservations_;

@@ -14,18 +14,22 @@ namespace {
 // Neither documented as forbidden nor as allowed while a stream is captured.
 void WarnInCapture(const char* api) {
   if (AnyCapture()) {
-    Warn("allocation-in-capture", absl::StrCat(api, " while a stream is captured: the graph keeps addresses only, and what "
-                                                    "is freed before its replay is gone"));
+    Warn("allocation-in-capture",
+         absl::StrCat(api,
+                      " while a stream is captured: the graph keeps addresses only, and what "
+                      "is freed before its replay is gone"));
   }
 }
 
 aclError Allocate(const char* api, void** out, size_t size, aclrtMemMallocPolicy policy) {
   if (out == nullptr || size == 0) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(api, ": ", out == nullptr ? "devPtr is null" : "size is 0"));
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                absl::StrCat(api, ": ", out == nullptr ? "devPtr is null" : "size is 0"));
   }
   constexpr int kTypes = ACL_MEM_TYPE_LOW_BAND_WIDTH | ACL_MEM_TYPE_HIGH_BAND_WIDTH;
   if ((policy & ~kTypes) < 0 || (policy & ~kTypes) > ACL_MEM_MALLOC_NORMAL_ONLY_P2P) {
-    return Fail(ACL_ERROR_RT_INVALID_MALLOC_TYPE, absl::StrCat(api, ": there is no policy ", static_cast<int>(policy)));
+    return Fail(ACL_ERROR_RT_INVALID_MALLOC_TYPE,
+                absl::StrCat(api, ": there is no policy ", static_cast<int>(policy)));
   }
   std::shared_ptr<Context> context = CurrentContext();
   if (context == nullptr) return FailNoContext(api);
@@ -55,7 +59,8 @@ aclError aclrtMallocHost(void** hostPtr, size_t size) {
     return Fail(ACL_ERROR_RT_PARAM_INVALID,
                 absl::StrCat("aclrtMallocHost: ", hostPtr == nullptr ? "hostPtr is null" : "size is 0"));
   }
-  if (CurrentContext() == nullptr) Warn("pinned-without-context", "aclrtMallocHost in a thread without a current context");
+  if (CurrentContext() == nullptr)
+    Warn("pinned-without-context", "aclrtMallocHost in a thread without a current context");
   return Memory::Get().MallocHost(size, hostPtr);
 }
 
@@ -63,7 +68,8 @@ aclError aclrtFreeHost(void* hostPtr) { return Memory::Get().FreeHost(hostPtr); 
 
 aclError aclrtHostRegister(void* ptr, uint64_t size, aclrtHostRegisterType type, void** devPtr) {
   if (ptr == nullptr || size == 0 || devPtr == nullptr || type != ACL_HOST_REGISTER_MAPPED) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtHostRegister: ptr, size or devPtr is not set, or the type unknown");
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                "aclrtHostRegister: ptr, size or devPtr is not set, or the type unknown");
   }
   if (aclError code = Memory::Get().Register(ptr, size)) return code;
   *devPtr = ptr;
@@ -74,7 +80,8 @@ aclError aclrtHostUnregister(void* ptr) { return Memory::Get().Unregister(ptr); 
 
 aclError aclrtGetMemInfo(aclrtMemAttr attr, size_t* free, size_t* total) {
   constexpr const char* kApi = "aclrtGetMemInfo";
-  if (free == nullptr || total == nullptr) return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(kApi, ": free or total is null"));
+  if (free == nullptr || total == nullptr)
+    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(kApi, ": free or total is null"));
   std::shared_ptr<Context> context = CurrentContext();
   if (context == nullptr) return FailNoContext(kApi);
   switch (attr) {

@@ -17,7 +17,8 @@ namespace {
 // The folder above the one that this library was loaded from.
 std::string Home() {
   Dl_info info = {};
-  if (dladdr(reinterpret_cast<const void*>(&CurrentProfile), &info) == 0 || info.dli_fname == nullptr) return "";
+  if (dladdr(reinterpret_cast<const void*>(&CurrentProfile), &info) == 0 || info.dli_fname == nullptr)
+    return "";
   const std::string file = info.dli_fname;
   const size_t slash = file.rfind('/');
   return (slash == std::string::npos ? std::string(".") : file.substr(0, slash)) + "/..";

@@ -1,15 +1,15 @@
 // Who may have raced with whom, found from the order that the API's calls establish and not from what happened to run
 // when (QIAO_CANN_CHECK=stress; nothing is kept otherwise).
 //
-// Streams and host threads are actors with vector clocks. A launch is ordered after everything that its host thread did or
-// waited for, and after what its stream had been given; an event carries a stream's past to who waits for it;
-// synchronising carries it to the host thread. Two accesses of overlapping bytes, one of them a write, that neither order
-// puts first are a race: both are named. What a client does to host memory by itself cannot be seen; copies can.
+// The host and every stream are actors with vector clocks (Fidge 1988, Mattern 1989). A launch comes after everything
+// that the host did or waited for before it, and after what its stream had been given; an event carries a stream's past
+// to who waits for it; synchronising carries it to the host. Two accesses of overlapping bytes, one of them a write,
+// neither of which that order puts first, are a race: both are named. All host threads are one actor, as nobody here sees
+// how they wait for each other. What a client does by itself to host memory is not seen either; its copies are.
 #pragma once
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,33 +22,35 @@ class Stream;
 
 namespace race {
 
-// For every actor, how much of what it did is known to have happened.
+// For every actor, up to which of its deeds all are known to have happened before.
 using Clock = std::map<uint64_t, uint64_t>;
 
 struct StreamClock {
-  uint64_t actor = 0;  // 0: none yet
+  uint64_t actor = 0;  // 0 is the host: none yet
   Clock known;
 };
 
-// A graph's node for the checker: its task and the nodes that it comes after.
+// A node of a graph, for the checker: its task and the nodes that it comes after.
 struct Step {
   const Task* task = nullptr;
   std::vector<size_t> after;
 };
 
-// `task` was put into the stream's queue by this thread.
+// The host put `task` into the stream's queue.
 void OnTask(Stream& stream, const Task& task);
-// So was a graph.
+// So with a graph, whose nodes are not looked at against each other again.
 void OnGraph(Stream& stream, const std::string& name, const std::vector<Step>& steps);
-// The stream's past, as an event recorded now carries it.
+// A graph was captured: its nodes must not race among themselves.
+void OnCaptured(const std::string& name, const std::vector<Step>& steps);
+// The stream's past, as an event recorded now carries it, and what the stream then waits for.
 Clock OnRecord(Stream& stream);
 void OnWait(Stream& stream, const Clock& recorded);
-// This thread waited for all of the stream, or for a recording.
+// The host waited for all of the stream, or for a recording.
 void OnHostWait(Stream& stream);
 void OnHostWait(const Clock& recorded);
-// This thread itself reads and writes, in a synchronous copy.
+// The host itself reads and writes, in a synchronous copy.
 void OnHost(const char* api, const std::vector<Access>& accesses);
-// This thread freed the block.
+// The host freed the block, which no table holds any more.
 void OnFree(const char* api, const Block& block);
 
 }  // namespace race

@@ -91,7 +91,8 @@ void Stream::Run(Item& item) {
   try {
     item.task.run();
   } catch (const std::exception& e) {
-    SetError(ACL_ERROR_RT_AICORE_EXCEPTION, absl::StrCat(item.task.name, " on ", Describe(), " failed: ", e.what()));
+    SetError(ACL_ERROR_RT_AICORE_EXCEPTION,
+             absl::StrCat(item.task.name, " on ", Describe(), " failed: ", e.what()));
   } catch (...) {
     SetError(ACL_ERROR_RT_AICORE_EXCEPTION, absl::StrCat(item.task.name, " on ", Describe(), " failed"));
   }
@@ -114,8 +115,8 @@ aclError Stream::Wait(const char* api, int timeout_ms, aclError on_timeout) {
     const uint64_t left = until - finished_;
     const std::string at = running_ == nullptr ? "" : absl::StrCat("; at ", running_->task.name);
     lock.unlock();
-    return Fail(on_timeout, absl::StrCat(api, ": ", left, " tasks of ", Describe(), " have not run after ", timeout_ms,
-                                         " ms", at));
+    return Fail(on_timeout, absl::StrCat(api, ": ", left, " tasks of ", Describe(), " have not run after ",
+                                         timeout_ms, " ms", at));
   }
   const aclError code = error_;
   const std::string text = std::move(error_text_);
@@ -169,7 +170,8 @@ void Stream::Stop(bool drain) {
 std::string Stream::UserOf(const Block& block) {
   std::lock_guard lock(mutex_);
   const auto holds = [&](const Item& item) {
-    return std::any_of(item.pins.begin(), item.pins.end(), [&](const auto& pin) { return pin.get() == &block; });
+    return std::any_of(item.pins.begin(), item.pins.end(),
+                       [&](const auto& pin) { return pin.get() == &block; });
   };
   if (running_ != nullptr && holds(*running_)) return running_->task.name;
   for (const Item& item : queue_) {
@@ -183,8 +185,8 @@ aclError PinAccesses(const Task& task, Pins* pins, std::string* why) {
     std::string where;
     const aclError code = Memory::Get().Find(access.address, access.bytes, pins, &where);
     if (code == ACL_SUCCESS) continue;
-    *why = absl::StrCat(task.name, " ", access.write ? "writes " : "reads ", access.name == nullptr ? "" : access.name,
-                        " (", access.bytes, " bytes): ", where);
+    *why = absl::StrCat(task.name, " ", access.write ? "writes " : "reads ",
+                        access.name == nullptr ? "" : access.name, " (", access.bytes, " bytes): ", where);
     return code;
   }
   return ACL_SUCCESS;
@@ -205,8 +207,9 @@ void CheckUnused(const char* api, const Block& block) {
   for (const std::shared_ptr<Stream>& stream : AllStreams(-1)) {
     const std::string user = stream->UserOf(block);
     if (user.empty()) continue;
-    std::string text = absl::StrCat(api, " of ", block.Describe(), " while ", user, " on ", stream->Describe(),
-                                    " has yet to use it: nothing waits for a stream there");
+    std::string text =
+        absl::StrCat(api, " of ", block.Describe(), " while ", user, " on ", stream->Describe(),
+                     " has yet to use it: nothing waits for a stream there");
     if (GetSettings().stress()) {
       Fault("free-while-in-use", std::move(text));
     } else {
@@ -240,7 +243,8 @@ aclError Enqueue(aclrtStream handle, Task task) {
   race::OnTask(*stream, task);
   item.task = std::move(task);
   if (!stream->Push(std::move(item))) {
-    return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat(name, ": ", stream->Describe(), " is being destroyed"));
+    return Fail(ACL_ERROR_RT_INVALID_HANDLE,
+                absl::StrCat(name, ": ", stream->Describe(), " is being destroyed"));
   }
   return ACL_SUCCESS;
 }

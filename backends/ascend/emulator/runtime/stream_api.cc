@@ -16,10 +16,12 @@ namespace {
 // The stream must be one of aclrtCreateStream; any thread may destroy it.
 aclError Destroy(const char* api, aclrtStream handle, bool drain) {
   if (handle == nullptr) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(api, ": null names the default stream, which its context owns"));
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                absl::StrCat(api, ": null names the default stream, which its context owns"));
   }
   std::shared_ptr<Stream> stream = State().streams.Find(handle);
-  if (stream == nullptr) return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat(api, ": ", State().streams.Describe(handle)));
+  if (stream == nullptr)
+    return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat(api, ": ", State().streams.Describe(handle)));
   if (aclError code = CheckNotCaptured(api, *stream)) return code;
   if (State().streams.Remove(handle) == nullptr) {
     return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat(api, ": ", State().streams.Describe(handle)));
@@ -46,7 +48,8 @@ extern "C" {
 aclError aclrtCreateStreamWithConfig(aclrtStream* stream, uint32_t priority, uint32_t flag) {
   constexpr const char* kApi = "aclrtCreateStream";
   if (stream == nullptr || priority > 7) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat(kApi, ": stream is null, or priority ", priority, " above 7"));
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                absl::StrCat(kApi, ": stream is null, or priority ", priority, " above 7"));
   }
   std::shared_ptr<Context> context = CurrentContext();
   if (context == nullptr) return FailNoContext(kApi);
@@ -58,7 +61,9 @@ aclError aclrtCreateStream(aclrtStream* stream) { return aclrtCreateStreamWithCo
 
 aclError aclrtDestroyStream(aclrtStream stream) { return Destroy("aclrtDestroyStream", stream, true); }
 
-aclError aclrtDestroyStreamForce(aclrtStream stream) { return Destroy("aclrtDestroyStreamForce", stream, false); }
+aclError aclrtDestroyStreamForce(aclrtStream stream) {
+  return Destroy("aclrtDestroyStreamForce", stream, false);
+}
 
 aclError aclrtStreamAbort(aclrtStream handle) {
   constexpr const char* kApi = "aclrtStreamAbort";
@@ -70,7 +75,9 @@ aclError aclrtStreamAbort(aclrtStream handle) {
   return ACL_SUCCESS;
 }
 
-aclError aclrtSynchronizeStream(aclrtStream stream) { return Synchronize("aclrtSynchronizeStream", stream, -1); }
+aclError aclrtSynchronizeStream(aclrtStream stream) {
+  return Synchronize("aclrtSynchronizeStream", stream, -1);
+}
 
 aclError aclrtSynchronizeStreamWithTimeout(aclrtStream stream, int32_t timeout) {
   return Synchronize("aclrtSynchronizeStreamWithTimeout", stream, timeout);

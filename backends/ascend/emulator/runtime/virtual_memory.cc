@@ -45,8 +45,9 @@ aclError Memory::Release(void* address) {
     bytes = it->second.bytes;
     auto block = blocks_.lower_bound(at);
     if (block != blocks_.end() && block->first < at + bytes) {
-      return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat("aclrtReleaseMemAddress: ", block->second->Describe(),
-                                                           " is still mapped there; aclrtUnmapMem first"));
+      return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                  absl::StrCat("aclrtReleaseMemAddress: ", block->second->Describe(),
+                               " is still mapped there; aclrtUnmapMem first"));
     }
     reservations_.erase(it);
     auto held = unmapped_.lower_bound(at);
@@ -62,11 +63,13 @@ aclError Memory::Map(void* address, uint64_t bytes, int fd, int device, std::sha
   {
     std::lock_guard lock(mutex_);
     auto it = reservations_.upper_bound(at);
-    const bool reserved = it != reservations_.begin() && at - std::prev(it)->first < std::prev(it)->second.bytes &&
+    const bool reserved = it != reservations_.begin() &&
+                          at - std::prev(it)->first < std::prev(it)->second.bytes &&
                           bytes <= std::prev(it)->second.bytes - (at - std::prev(it)->first);
     if (!reserved) {
-      return Fail(ACL_ERROR_RT_PARAM_INVALID, absl::StrCat("aclrtMapMem: ", bytes, " bytes at ", DescribeLocked(at),
-                                                           ", do not lie in one reservation"));
+      return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                  absl::StrCat("aclrtMapMem: ", bytes, " bytes at ", DescribeLocked(at),
+                               ", do not lie in one reservation"));
     }
     auto next = blocks_.lower_bound(at);
     if (FindLocked(at) != nullptr || (next != blocks_.end() && next->first < at + bytes)) {
@@ -110,7 +113,8 @@ const char* WrongProperties(const aclrtPhysicalMemProp* prop) {
   if (prop->handleType != ACL_MEM_HANDLE_TYPE_NONE) return "handleType must be ACL_MEM_HANDLE_TYPE_NONE";
   if (prop->allocationType != ACL_MEM_ALLOCATION_TYPE_PINNED) return "allocationType must be _PINNED";
   if (prop->location.type != ACL_MEM_LOCATION_TYPE_DEVICE) return "location.type must be _DEVICE";
-  if (prop->memAttr != ACL_HBM_MEM_HUGE && prop->memAttr != ACL_HBM_MEM_NORMAL && prop->memAttr != ACL_HBM_MEM) {
+  if (prop->memAttr != ACL_HBM_MEM_HUGE && prop->memAttr != ACL_HBM_MEM_NORMAL &&
+      prop->memAttr != ACL_HBM_MEM) {
     return "memAttr must be one of HBM";
   }
   return nullptr;
@@ -135,13 +139,15 @@ aclError aclrtMemGetAllocationGranularity(aclrtPhysicalMemProp* prop, aclrtMemGr
   if (aclError code = CheckProperties("aclrtMemGetAllocationGranularity", prop)) return code;
   if (granularity == nullptr || (option != ACL_RT_MEM_ALLOC_GRANULARITY_MINIMUM &&
                                  option != ACL_RT_MEM_ALLOC_GRANULARITY_RECOMMENDED)) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtMemGetAllocationGranularity: granularity is null, or the option unknown");
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                "aclrtMemGetAllocationGranularity: granularity is null, or the option unknown");
   }
   *granularity = kGranule;
   return ACL_SUCCESS;
 }
 
-aclError aclrtMallocPhysical(aclrtDrvMemHandle* handle, size_t size, const aclrtPhysicalMemProp* prop, uint64_t flags) {
+aclError aclrtMallocPhysical(aclrtDrvMemHandle* handle, size_t size, const aclrtPhysicalMemProp* prop,
+                             uint64_t flags) {
   constexpr const char* kApi = "aclrtMallocPhysical";
   if (aclError code = CheckProperties(kApi, prop)) return code;
   if (handle == nullptr || size == 0 || size % kGranule != 0 || flags != 0) {
@@ -150,17 +156,17 @@ aclError aclrtMallocPhysical(aclrtDrvMemHandle* handle, size_t size, const aclrt
   }
   const int device = static_cast<int>(prop->location.id);
   if (!Memory::Get().Charge(device, size)) {
-    return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, absl::StrCat(kApi, ": ", size, " bytes asked for, but device ", device,
-                                                             " has used ", Memory::Get().used(device), " of ",
-                                                             CurrentProfile().hbm_bytes));
+    return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION,
+                absl::StrCat(kApi, ": ", size, " bytes asked for, but device ", device, " has used ",
+                             Memory::Get().used(device), " of ", CurrentProfile().hbm_bytes));
   }
   auto physical = std::make_shared<Physical>();
   physical->device = device;
   physical->bytes = size;
   physical->fd = memfd_create("qiao-cann-device-memory", MFD_CLOEXEC);
   if (physical->fd < 0 || ftruncate(physical->fd, static_cast<off_t>(size)) != 0) {
-    return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION,
-                absl::StrCat(kApi, ": the host has no memory file of ", size, " bytes: ", std::strerror(errno)));
+    return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, absl::StrCat(kApi, ": the host has no memory file of ", size,
+                                                             " bytes: ", std::strerror(errno)));
   }
   if (GetSettings().fill) {
     void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, physical->fd, 0);
@@ -175,16 +181,19 @@ aclError aclrtMallocPhysical(aclrtDrvMemHandle* handle, size_t size, const aclrt
 
 aclError aclrtFreePhysical(aclrtDrvMemHandle handle) {
   if (State().physical.Remove(handle) == nullptr) {
-    return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat("aclrtFreePhysical: ", State().physical.Describe(handle)));
+    return Fail(ACL_ERROR_RT_INVALID_HANDLE,
+                absl::StrCat("aclrtFreePhysical: ", State().physical.Describe(handle)));
   }
   return ACL_SUCCESS;
 }
 
-aclError aclrtReserveMemAddress(void** virPtr, size_t size, size_t alignment, void* expectPtr, uint64_t flags) {
+aclError aclrtReserveMemAddress(void** virPtr, size_t size, size_t alignment, void* expectPtr,
+                                uint64_t flags) {
   constexpr const char* kApi = "aclrtReserveMemAddress";
   if (virPtr == nullptr || size == 0 || alignment != 0 || expectPtr != nullptr || flags > 1) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID,
-                absl::StrCat(kApi, ": virPtr and size must be set, alignment 0, expectPtr null, flags 0 or 1"));
+    return Fail(
+        ACL_ERROR_RT_PARAM_INVALID,
+        absl::StrCat(kApi, ": virPtr and size must be set, alignment 0, expectPtr null, flags 0 or 1"));
   }
   std::shared_ptr<Context> context = CurrentContext();
   if (context == nullptr) return FailNoContext(kApi);
@@ -196,9 +205,11 @@ aclError aclrtReleaseMemAddress(void* virPtr) { return Memory::Get().Release(vir
 aclError aclrtMapMem(void* virPtr, size_t size, size_t offset, aclrtDrvMemHandle handle, uint64_t flags) {
   std::shared_ptr<Physical> physical = State().physical.Find(handle);
   if (physical == nullptr) {
-    return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat("aclrtMapMem: ", State().physical.Describe(handle)));
+    return Fail(ACL_ERROR_RT_INVALID_HANDLE,
+                absl::StrCat("aclrtMapMem: ", State().physical.Describe(handle)));
   }
-  if (size != physical->bytes || offset != 0 || flags != 0 || reinterpret_cast<uintptr_t>(virPtr) % kGranule != 0) {
+  if (size != physical->bytes || offset != 0 || flags != 0 ||
+      reinterpret_cast<uintptr_t>(virPtr) % kGranule != 0) {
     return Fail(ACL_ERROR_RT_PARAM_INVALID,
                 absl::StrCat("aclrtMapMem: virPtr must be a multiple of ", kGranule, ", size the handle's ",
                              physical->bytes, " (it is ", size, "), offset and flags 0"));

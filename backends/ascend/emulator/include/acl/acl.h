@@ -23,7 +23,8 @@ ACL_FUNC_VISIBILITY aclError aclFinalize(void);
  * there are none. Valid until this thread calls it again or ends. */
 ACL_FUNC_VISIBILITY const char* aclGetRecentErrMsg(void);
 
-ACL_FUNC_VISIBILITY aclError aclrtGetVersion(int32_t* majorVersion, int32_t* minorVersion, int32_t* patchVersion);
+ACL_FUNC_VISIBILITY aclError aclrtGetVersion(int32_t* majorVersion, int32_t* minorVersion,
+                                             int32_t* patchVersion);
 
 #ifdef __cplusplus
 }
