@@ -58,8 +58,8 @@ def headers(text):
         result[f"aclnn_{stem}.h"] = (
             f"/* Written by tools/make_aclnn_headers.py from ops/aclnnop.txt. */\n"
             f"#ifndef {guard}\n#define {guard}\n\n#include \"aclnn/aclnn_base.h\"\n\n"
-            f"#ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n" + "\n\n".join(body) +
-            f"\n\n#ifdef __cplusplus\n}} /* extern \"C\" */\n#endif\n\n#endif /* {guard} */\n")
+            f"#ifdef __cplusplus\nextern \"C\" {{\n#endif\n#pragma GCC visibility push(default)\n\n" + "\n\n".join(body) +
+            f"\n\n#pragma GCC visibility pop\n#ifdef __cplusplus\n}} /* extern \"C\" */\n#endif\n\n#endif /* {guard} */\n")
 
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()

@@ -20,6 +20,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 typedef int32_t aclnnStatus;
 
@@ -97,6 +98,7 @@ aclnnStatus aclSetDynamicInputTensorAddr(aclOpExecutor* executor, const size_t i
 aclnnStatus aclSetDynamicOutputTensorAddr(aclOpExecutor* executor, const size_t index, const size_t relativeIndex,
                                           aclTensorList* tensors, void* addr);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -15,11 +15,13 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* Starts and ends the operator library. Both may be left out, and called repeatedly. configPath may be null. */
 aclnnStatus aclnnInit(const char* configPath);
 aclnnStatus aclnnFinalize(void);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* out = the largest element over the dimensions dim (empty: all), which stay with length 1 where keepDim. A
  * NaN wins.
@@ -15,6 +16,7 @@ aclnnStatus aclnnAmaxGetWorkspaceSize(const aclTensor* self, const aclIntArray* 
                                       aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor);
 aclnnStatus aclnnAmax(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* out = the index of the largest element along dim; ties to the lower index, and the first NaN where there is
  * one. out i32 or i64, with dim of length 1 (keepdim) or without it.
@@ -15,6 +16,7 @@ aclnnStatus aclnnArgMaxGetWorkspaceSize(const aclTensor* self, int64_t dim, bool
                                         uint64_t* workspaceSize, aclOpExecutor** executor);
 aclnnStatus aclnnArgMax(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

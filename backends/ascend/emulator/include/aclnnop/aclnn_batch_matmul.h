@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* out [B, M, N] = self [B or 1, M, K] @ mat2 [B or 1, K, N]; otherwise as Matmul. */
 aclnnStatus aclnnBatchMatMulGetWorkspaceSize(const aclTensor* self, const aclTensor* mat2, aclTensor* out,
@@ -22,6 +23,7 @@ aclnnStatus aclnnBatchMatMulWeightNzGetWorkspaceSize(const aclTensor* self, cons
 aclnnStatus aclnnBatchMatMulWeightNz(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                      aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

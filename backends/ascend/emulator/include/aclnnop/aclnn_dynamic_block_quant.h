@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* 950 only. Per block of rowBlockSize x colBlockSize of the last two dimensions: scale = max(max|x|,
  * minScale-bounded) / 448 in f32, y = f8_e4m3(x / scale), to nearest, ties to even, saturating. x f16, bf16
@@ -22,6 +23,7 @@ aclnnStatus aclnnDynamicBlockQuantGetWorkspaceSize(const aclTensor* x, double mi
 aclnnStatus aclnnDynamicBlockQuant(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                    aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* Per row of the last dimension: scale = max|x * smooth| / 127, y = x * smooth / scale to the nearest
  * integer, ties to even. x f16 or bf16 (f32 is served with a warning) [.., K]; smoothScalesOptional [K] of
@@ -18,6 +19,7 @@ aclnnStatus aclnnDynamicQuantGetWorkspaceSize(const aclTensor* x, const aclTenso
 aclnnStatus aclnnDynamicQuant(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                               aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

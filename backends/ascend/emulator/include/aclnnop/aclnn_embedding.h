@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* out[i.., h] = weight[indices[i..], h]. weight [V, H] of any dtype, indices i32 or i64 of any rank, out
  * [indices.., H] with weight's dtype. An index outside [0, V) gives zeros here; on a chip it is undefined.
@@ -17,6 +18,7 @@ aclnnStatus aclnnEmbeddingGetWorkspaceSize(const aclTensor* weight, const aclTen
 aclnnStatus aclnnEmbedding(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                            aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* Attention. Served: the absorbed MLA form (DeepSeek-V2, arXiv 2405.04434, 2.1.2), inputLayout "TND": query
  * f16 or bf16 [T, N, 512], queryRope [T, N, 64]; key = value: one tensor of latent pages [blocks, blockSize,
@@ -39,6 +40,7 @@ aclnnStatus aclnnFusedInferAttentionScoreV3GetWorkspaceSize(
 aclnnStatus aclnnFusedInferAttentionScoreV3(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                             aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

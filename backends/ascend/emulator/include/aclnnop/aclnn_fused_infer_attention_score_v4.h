@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* As V3. The tensors between keyRopeAntiquantScale and numHeads are null here. */
 aclnnStatus aclnnFusedInferAttentionScoreV4GetWorkspaceSize(
@@ -32,6 +33,7 @@ aclnnStatus aclnnFusedInferAttentionScoreV4GetWorkspaceSize(
 aclnnStatus aclnnFusedInferAttentionScoreV4(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                             aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

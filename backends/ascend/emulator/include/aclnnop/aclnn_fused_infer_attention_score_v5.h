@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* As V4: the form that a 950 takes (it no longer takes V1 to V4). */
 aclnnStatus aclnnFusedInferAttentionScoreV5GetWorkspaceSize(
@@ -33,6 +34,7 @@ aclnnStatus aclnnFusedInferAttentionScoreV5GetWorkspaceSize(
 aclnnStatus aclnnFusedInferAttentionScoreV5(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                             aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* As IndexSelect, with an index of any rank: out's shape is self's with dim replaced by index's whole shape.
  */
@@ -15,6 +16,7 @@ aclnnStatus aclnnGatherV2GetWorkspaceSize(const aclTensor* self, int64_t dim, co
 aclnnStatus aclnnGatherV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                           aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* Rows sorted by group times one matrix a group: out[r] = x[r] @ weight[g(r)]. Served: groupType 0 (along M)
  * with splitItem 2 or 3 (one output). x: one tensor [M, K]; weight: one tensor [E, K, N] or E tensors [K, N]
@@ -36,6 +37,7 @@ aclnnStatus aclnnGroupedMatmulV4GetWorkspaceSize(const aclTensorList* x, const a
 aclnnStatus aclnnGroupedMatmulV4(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                  aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

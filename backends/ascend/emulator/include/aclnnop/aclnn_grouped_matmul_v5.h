@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* As V4; on a 950 also x and weight f8_e4m3 with f32 block scales: scaleOptional one [E, ceil(K/128),
  * ceil(N/128)] (transposed with the weight), perTokenScaleOptional one [M, ceil(K/128)], out f16, bf16 or
@@ -32,6 +33,7 @@ aclnnStatus aclnnGroupedMatmulV5GetWorkspaceSize(const aclTensorList* x, const a
 aclnnStatus aclnnGroupedMatmulV5(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                  aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* As V5, with weight in FRACTAL_NZ: f16, bf16 or i8. quantGroupSize 0. */
 aclnnStatus aclnnGroupedMatmulWeightNzGetWorkspaceSize(const aclTensorList* x, const aclTensorList* weight,
@@ -30,6 +31,7 @@ aclnnStatus aclnnGroupedMatmulWeightNzGetWorkspaceSize(const aclTensorList* x, c
 aclnnStatus aclnnGroupedMatmulWeightNz(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                        aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* out = self @ mat2 with NumPy's rules for ranks 1 to 6 (a vector's missing dimension is added and removed
  * again, the leading ones broadcast). self, mat2, out float, mixed dtypes allowed. cubeMathType: 0 keep the
@@ -27,6 +28,7 @@ aclnnStatus aclnnMatmulWeightNzGetWorkspaceSize(const aclTensor* self, const acl
 aclnnStatus aclnnMatmulWeightNz(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                 aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

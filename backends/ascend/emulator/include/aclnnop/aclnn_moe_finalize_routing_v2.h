@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* out[t] = skip1[t] + skip2[t] + sum over j of scales[t, j] * (expandedX[place(t, j)] + bias[expertIdx[t,
  * j]]). place is expandedRowIdx[j * T + t] (dropPadMode 0) or expandedRowIdx[t * k + j] (2); 1 and 3 are the
@@ -27,6 +28,7 @@ aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(const aclTensor* expandedX
 aclnnStatus aclnnMoeFinalizeRoutingV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                       aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* The choice of experts (DeepSeek-V3, arXiv 2412.19437, 2.1.2): s = softmax(x) (normType 0) or sigmoid(x)
  * (1); c = s + bias; with groupCount > 1 a group's score is its largest c (groupSelectMode 0) or the sum of
@@ -24,6 +25,7 @@ aclnnStatus aclnnMoeGatingTopKGetWorkspaceSize(const aclTensor* x, const aclTens
 aclnnStatus aclnnMoeGatingTopK(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* Copies each row once per chosen expert, in the order of a stable sort of the (row, choice) pairs by expert.
  * x [T, H], expertIdx i32 [T, k]; dropPadMode 0 only; activeNum 0 or the number of rows kept; expertCapacity
@@ -27,6 +28,7 @@ aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(const aclTensor* x, const aclT
 aclnnStatus aclnnMoeInitRoutingV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                   aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

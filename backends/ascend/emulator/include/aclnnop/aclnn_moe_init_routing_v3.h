@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* As V2, for the experts of activeExpertRange [begin, end) only (null: all): pairs of others are dropped and
  * have row index -1. expertTokensNumType 0 running counts, 1 counts: i64 [end - begin], written where
@@ -31,6 +32,7 @@ aclnnStatus aclnnMoeInitRoutingV3GetWorkspaceSize(const aclTensor* x, const aclT
 aclnnStatus aclnnMoeInitRoutingV3(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                   aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

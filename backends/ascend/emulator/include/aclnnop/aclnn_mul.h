@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* out = self * other, as Add. */
 aclnnStatus aclnnMulGetWorkspaceSize(const aclTensor* self, const aclTensor* other, aclTensor* out,
@@ -18,6 +19,7 @@ aclnnStatus aclnnMulsGetWorkspaceSize(const aclTensor* self, const aclScalar* ot
                                       uint64_t* workspaceSize, aclOpExecutor** executor);
 aclnnStatus aclnnMuls(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* What aclnnNpuFormatCast's destination looks like: dstFormat FRACTAL_NZ (29) or ND (2), additionalDtype the
  * dtype that decides the width of a fractal (32 bytes of it): srcTensor's, or -1 for that. *dstShape is made
@@ -23,6 +24,7 @@ aclnnStatus aclnnNpuFormatCastGetWorkspaceSize(const aclTensor* srcTensor, aclTe
 aclnnStatus aclnnNpuFormatCast(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* out = f32(x1 @ x2 in int32) * (pertokenScale[m] * scale[n]) (+ bias). x1 i8 [.., M, K], or [.., K, M] with
  * transposeX1; x2 i8 [.., K, N], or [.., N, K] with transposeX2, ND or FRACTAL_NZ (then rank 2); scale f32 or
@@ -22,6 +23,7 @@ aclnnStatus aclnnQuantMatmulV4GetWorkspaceSize(const aclTensor* x1, const aclTen
 aclnnStatus aclnnQuantMatmulV4(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* INT8 as QuantMatmulV4 with x1Scale = pertokenScale [M] (may be null) and x2Scale = scale [N]; or, on a 950
  * only, x1 and x2 f8_e4m3 with f32 scales for blocks: x1Scale [.., M, ceil(K/128)], x2Scale [.., ceil(K/128),
@@ -25,6 +26,7 @@ aclnnStatus aclnnQuantMatmulV5GetWorkspaceSize(const aclTensor* x1, const aclTen
 aclnnStatus aclnnQuantMatmulV5(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* y = x * cos + rotate(x) * sin (arXiv 2104.09864). mode 0 (half): rotate(x) = (-second half, first half);
  * mode 1 (interleave): of each pair (a, b) it is (-b, a). x, y float of rank 4 (3 is served) [.., D]; cos,
@@ -19,6 +20,7 @@ aclnnStatus aclnnRotaryPositionEmbeddingGetWorkspaceSize(const aclTensor* x, con
 aclnnStatus aclnnRotaryPositionEmbedding(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                          aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* keyCache[slot / block, slot % block] = key[t] for slot = slotMapping[t], and likewise value; slot -1 writes
  * nothing. key [T, heads, D], keyCache [blocks, block, heads, D] of the same dtype (any with whole bytes),
@@ -26,6 +27,7 @@ aclnnStatus aclnnScatterPaKvCacheGetWorkspaceSize(const aclTensor* key, aclTenso
 aclnnStatus aclnnScatterPaKvCache(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                   aclrtStream stream);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* Rewrites a contiguous weight of rank 2 (a leading dimension of rank 3 is a batch) in place from ND to
  * FRACTAL_NZ; f16, bf16, f32 or i8. The memory must hold what aclnnCalculateMatmulWeightSizeV2 says.
@@ -19,6 +20,7 @@ aclnnStatus aclnnTransMatmulWeight(void* workspace, uint64_t workspaceSize, aclO
 /* Elements, with padding, that a weight of this shape takes in FRACTAL_NZ. */
 aclnnStatus aclnnCalculateMatmulWeightSizeV2(const aclIntArray* tensorShape, aclDataType dataType, uint64_t* weightTensorSize);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */
 #endif
