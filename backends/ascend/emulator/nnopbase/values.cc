@@ -25,7 +25,9 @@ Array* MakeArray(const char* function, const T* value, uint64_t size) {
     Fail(ACLNN_ERR_PARAM_NULLPTR, std::string(function) + ": value is null");
     return nullptr;
   }
-  return new Array{{value, value + size}};
+  auto* array = new Array;
+  array->values.assign(value, value + size);
+  return array;
 }
 
 template <class Array>

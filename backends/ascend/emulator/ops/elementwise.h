@@ -28,15 +28,16 @@ struct ElementFunction {
   void (*i64)(const Piece<int64_t>&);  // null: integers go to f32 first
 };
 
-// f(a, b, s, t) for T in each of the domains; s, t are the scalars.
+// F()(a, b, s, t) for T in each of the domains; s, t are the scalars.
+template <class F, typename T>
+void ElementLoop(const Piece<T>& p) {
+  const T s = p.scalar[0], t = p.scalar[1];
+  for (int64_t i = 0; i < p.n; ++i) p.out[i] = F()(p.a[i], p.b[i], s, t);
+}
 template <class F, bool kFloats>
 constexpr ElementFunction MakeElementFunction() {
-  constexpr auto loop = []<typename T>(const Piece<T>& p) {
-    const T s = p.scalar[0], t = p.scalar[1];
-    for (int64_t i = 0; i < p.n; ++i) p.out[i] = F()(p.a[i], p.b[i], s, t);
-  };
-  ElementFunction f{[](const Piece<float>& p) { loop(p); }, [](const Piece<double>& p) { loop(p); }, nullptr};
-  if constexpr (!kFloats) f.i64 = [](const Piece<int64_t>& p) { loop(p); };
+  ElementFunction f{ElementLoop<F, float>, ElementLoop<F, double>, nullptr};
+  if constexpr (!kFloats) f.i64 = ElementLoop<F, int64_t>;
   return f;
 }
 
