@@ -33,7 +33,8 @@ class MoePermuteKernel : public AscendKernel {
   }
 };
 
-// The weights are rounded to the rows' dtype, as MoeFinalizeRouting wants them; its sums are f32.
+// MoeFinalizeRouting wants weights of the rows' dtype. They are f32 here, and rounding them to bf16 costs more than the
+// tolerance of a weighted sum, so that rows in bf16 are widened for it.
 class MoeCombineKernel : public AscendKernel {
  public:
   static constexpr char kName[] = "moe_combine";
@@ -48,22 +49,26 @@ class MoeCombineKernel : public AscendKernel {
     const int64_t rows = a.rows(kSlot), k = a.tensor(kSlot).dim[1];
     if (rows == 0) return;
     constexpr int64_t kDroplessByRow = 2;
-    const View yp = a.All(kYp).Slice(0, 0, rows * k);
-    View w = a(kW);
-    if (yp.dtype != ACL_FLOAT) {
-      const View narrow = l.Temp(yp.dtype, {rows, k});
-      l.Run(cann().Cast, w, yp.dtype, narrow);
-      w = narrow;
-    }
+    const View yp = Wide(l, a.All(kYp).Slice(0, 0, rows * k)), y = a(kY);
+    const View sum = y.dtype == ACL_FLOAT ? y : l.Temp(ACL_FLOAT, {rows, y[1]});
     const auto combine = [&](const auto& shared) {
-      l.Run(cann().MoeFinalizeRoutingV2, yp, a(kSlot).Merge(0), shared, kNone, kNone, w, kNone,
-            kDroplessByRow, a(kY));
+      l.Run(cann().MoeFinalizeRoutingV2, yp, a(kSlot).Merge(0), shared, kNone, kNone, a(kW), kNone,
+            kDroplessByRow, sum);
     };
     if (a.has(kShared)) {
-      combine(a(kShared));
+      combine(Wide(l, a(kShared)));
     } else {
       combine(kNone);
     }
+    if (y.dtype != ACL_FLOAT) l.Run(cann().Cast, sum, y.dtype, y);
+  }
+
+ private:
+  static View Wide(Launcher& l, const View& x) {
+    if (x.dtype == ACL_FLOAT) return x;
+    const View wide = l.Temp(ACL_FLOAT, {x[0], x[1]});
+    l.Run(cann().Cast, x, ACL_FLOAT, wide);
+    return wide;
   }
 };
 

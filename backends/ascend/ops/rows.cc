@@ -70,7 +70,8 @@ class GatherRowsKernel : public AscendKernel {
   }
 };
 
-// ArgMax takes the first NaN for the largest: it must not see any.
+// ArgMax takes the first NaN for the largest: it must not see any. NaN becomes what nothing is below, and -infinity the
+// lowest number (with which it ties then: a row that holds nothing above it has no meaningful choice).
 class ArgMaxKernel : public AscendKernel {
  public:
   static constexpr char kName[] = "argmax";
@@ -85,7 +86,7 @@ class ArgMaxKernel : public AscendKernel {
     if (rows == 0) return;
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
     const View numbers = l.Temp(ACL_FLOAT, {rows, a.tensor(kX).dim[1]});
-    l.Run(cann().NanToNum, a(kX), -kInfinity, kInfinity, -kInfinity, numbers);
+    l.Run(cann().NanToNum, a(kX), -kInfinity, kInfinity, std::numeric_limits<float>::lowest(), numbers);
     l.Run(cann().ArgMax, numbers, int64_t{1}, false, a(kIds));
   }
 };
