@@ -23,8 +23,10 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-std::shared_ptr<const hal::Device> Open(std::map<std::string, std::string> options = {}) {
-  auto device = hal::Device::Open("ascend", {.options = std::move(options)}, &ops::DescribeCall);
+using Options = std::map<std::string, std::string>;
+
+std::shared_ptr<const hal::Device> Open(Options options = {}) {
+  auto device = hal::Device::Open("ascend", {.options = std::move(options), .hooks = {}}, &ops::DescribeCall);
   EXPECT_TRUE(device.ok()) << device.status();
   return device.ok() ? *device : nullptr;
 }
@@ -190,7 +192,7 @@ TEST(AscendDevice, TheHostsBudgetIsAsked) {
 }
 
 TEST(AscendDevice, OptionsThatItDoesNotKnowAreRefused) {
-  auto device = hal::Device::Open("ascend", {.options = {{"speed", "warp"}}}, &ops::DescribeCall);
+  auto device = hal::Device::Open("ascend", {.options = {{"speed", "warp"}}, .hooks = {}}, &ops::DescribeCall);
   ASSERT_FALSE(device.ok());
   EXPECT_THAT(device.status().ToString(), AllOf(HasSubstr("speed"), HasSubstr("int8_error")));
 }
