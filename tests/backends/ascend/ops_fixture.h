@@ -86,6 +86,28 @@ class DeviceTensor {
   aclTensor* tensor_ = nullptr;
 };
 
+// Device memory of the size that a first phase asked for (0 outside of stress mode).
+class Workspace {
+ public:
+  explicit Workspace(uint64_t size) : size_(size) {
+    if (size) {
+      EXPECT_EQ(aclrtMalloc(&data_, size, ACL_MEM_MALLOC_HUGE_FIRST), ACL_SUCCESS);
+    }
+  }
+  Workspace(const Workspace&) = delete;
+  ~Workspace() {
+    if (data_) {
+      EXPECT_EQ(aclrtFree(data_), ACL_SUCCESS);
+    }
+  }
+  void* data() const { return data_; }
+  uint64_t size() const { return size_; }
+
+ private:
+  void* data_ = nullptr;
+  uint64_t size_;
+};
+
 class OpsTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -106,13 +128,9 @@ class OpsTest : public testing::Test {
     uint64_t size = 0;
     aclOpExecutor* executor = nullptr;
     ASSERT_EQ(first(arguments..., &size, &executor), ACLNN_SUCCESS) << Message();
-    void* workspace = nullptr;
-    if (size) {
-      ASSERT_EQ(aclrtMalloc(&workspace, size, ACL_MEM_MALLOC_HUGE_FIRST), ACL_SUCCESS);
-    }
-    ASSERT_EQ(second(workspace, size, executor, stream_), ACLNN_SUCCESS) << Message();
+    const Workspace workspace(size);
+    ASSERT_EQ(second(workspace.data(), size, executor, stream_), ACLNN_SUCCESS) << Message();
     ASSERT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS) << Message();
-    if (workspace) aclrtFree(workspace);
   }
   // The first phase's answer, and the message in *message.
   template <class First, typename... A>
