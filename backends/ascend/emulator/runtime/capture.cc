@@ -100,7 +100,7 @@ std::vector<size_t> OrderOf(const Graph& graph) {
 void EndLocked(const std::shared_ptr<Capture>& capture) {
   for (const std::shared_ptr<Stream>& stream : capture->streams) stream->capture = nullptr;
   capture->streams.clear();
-  capture->frontier.erase(capture->frontier.begin(), capture->frontier.end());
+  capture->frontier.clear();
   All().active.erase(std::find(All().active.begin(), All().active.end(), capture));
   All().count = All().active.size();
 }

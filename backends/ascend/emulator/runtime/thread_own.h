@@ -16,8 +16,8 @@ T& ThreadOwn() {
     }
   };
   if (object == nullptr) {
-    thread_local Owner
-        owner;  // made anew after it was destroyed, it would not be; the object is then the process's last
+    // Once destroyed it is not made again: what a destructor of a global asks for then stays until the process is gone.
+    thread_local Owner owner;
     (void)owner;
     object = new T;
   }

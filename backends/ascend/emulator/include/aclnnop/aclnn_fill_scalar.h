@@ -1,0 +1,23 @@
+/* Written by tools/make_aclnn_headers.py from ops/aclnnop.txt. */
+#ifndef QIAO_ACLNNOP_ACLNN_FILL_SCALAR_H_
+#define QIAO_ACLNNOP_ACLNN_FILL_SCALAR_H_
+
+#include <aclnn/aclnn_base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/* Every element of selfRef = value. */
+aclnnStatus aclnnInplaceFillScalarGetWorkspaceSize(aclTensor* selfRef, const aclScalar* value,
+                                                   uint64_t* workspaceSize, aclOpExecutor** executor);
+aclnnStatus aclnnInplaceFillScalar(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                   aclrtStream stream);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* QIAO_ACLNNOP_ACLNN_FILL_SCALAR_H_ */

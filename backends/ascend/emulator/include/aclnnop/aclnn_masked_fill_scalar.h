@@ -1,0 +1,24 @@
+/* Written by tools/make_aclnn_headers.py from ops/aclnnop.txt. */
+#ifndef QIAO_ACLNNOP_ACLNN_MASKED_FILL_SCALAR_H_
+#define QIAO_ACLNNOP_ACLNN_MASKED_FILL_SCALAR_H_
+
+#include <aclnn/aclnn_base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/* selfRef = value where mask (bool, i8 or u8, broadcast to selfRef's shape) is not zero. */
+aclnnStatus aclnnInplaceMaskedFillScalarGetWorkspaceSize(aclTensor* selfRef, const aclTensor* mask,
+                                                         const aclScalar* value, uint64_t* workspaceSize,
+                                                         aclOpExecutor** executor);
+aclnnStatus aclnnInplaceMaskedFillScalar(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                         aclrtStream stream);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* QIAO_ACLNNOP_ACLNN_MASKED_FILL_SCALAR_H_ */
