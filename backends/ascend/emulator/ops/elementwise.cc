@@ -13,15 +13,11 @@
 #include <aclnnop/aclnn_sub.h>
 
 #include <cmath>
-#include <cstring>
-#include <limits>
 
 #include "backends/ascend/emulator/ops/loops.h"
 
 namespace qiao::cann {
 namespace {
-
-using Scalars = std::array<double, 2>;
 
 template <typename T>
 void Run(void (*f)(const Piece<T>&), const View& out, const View& a, const View& b, const std::array<T, 2>& scalar) {
@@ -33,7 +29,7 @@ void Run(void (*f)(const Piece<T>&), const View& out, const View& a, const View&
 }  // namespace
 
 aclnnStatus FinishElementwise(Operator* op, const ElementFunction& f, int a, int b, int out,
-                              std::initializer_list<const aclScalar*> scalars) {
+                              std::initializer_list<const aclScalar*> scalars, size_t promoting) {
   if (!op->ok()) return op->Finish({});
   bool floats = !f.i64, doubles = false;
   for (int slot : {a, b}) {
@@ -52,7 +48,7 @@ aclnnStatus FinishElementwise(Operator* op, const ElementFunction& f, int a, int
   size_t i = 0;
   for (const aclScalar* s : scalars) {
     if (s) {
-      floats = floats || IsFloat(s->dtype);
+      floats = floats || (i < promoting && IsFloat(s->dtype));
       real[i] = s->ToDouble();
       whole[i] = s->ToInt64();
     }
@@ -133,7 +129,7 @@ using qiao::cann::Operator;
     const int x = op.In("self", self), y = op.Out("out", out);                                      \
     op.Needs("other", other);                                                                       \
     op.SameShape(x, y);                                                                             \
-    return FinishElementwise(&op, k##NAME, x, -1, y, {other});                                      \
+    return FinishElementwise(&op, k##NAME, x, -1, y, {other}, 1);                                      \
   }                                                                                                 \
   QIAO_ACLNN_LAUNCH(NAME)
 
@@ -149,7 +145,7 @@ QIAO_BINARY(NeTensor, false, a != b)
 QIAO_SCALAR(Muls, false, a * s)
 QIAO_SCALAR(Divs, true, a / s)
 QIAO_FUNCTION(Adds, false, a + t * s)
-QIAO_FUNCTION(ClampMinMax, false, a < s ? s : a > t ? t : a)
+QIAO_FUNCTION(ClampMinMax, false, (a < s ? s : a) > t ? t : a < s ? s : a)
 QIAO_FUNCTION(ClampMin, false, a < s ? s : a)
 QIAO_FUNCTION(ClampMax, false, a > t ? t : a)
 QIAO_FUNCTION(MaskedFill, false, b != 0 ? s : a)
@@ -162,7 +158,7 @@ aclnnStatus aclnnAddsGetWorkspaceSize(const aclTensor* self, const aclScalar* ot
   op.Needs("other", other);
   op.Needs("alpha", alpha);
   op.SameShape(x, y);
-  return FinishElementwise(&op, kAdds, x, -1, y, {other, alpha});
+  return FinishElementwise(&op, kAdds, x, -1, y, {other, alpha}, 1);
 }
 QIAO_ACLNN_LAUNCH(Adds)
 
@@ -174,7 +170,7 @@ aclnnStatus aclnnClampGetWorkspaceSize(const aclTensor* self, const aclScalar* c
   if (!clipValueMin) op.Needs("clipValueMin and clipValueMax", clipValueMax);
   op.SameShape(x, y);
   const auto& f = !clipValueMin ? kClampMax : !clipValueMax ? kClampMin : kClampMinMax;
-  return FinishElementwise(&op, f, x, -1, y, {clipValueMin, clipValueMax});
+  return FinishElementwise(&op, f, x, -1, y, {clipValueMin, clipValueMax}, 2);
 }
 QIAO_ACLNN_LAUNCH(Clamp)
 
@@ -185,15 +181,7 @@ aclnnStatus aclnnInplaceMaskedFillScalarGetWorkspaceSize(aclTensor* selfRef, con
   const int x = op.InOut("selfRef", selfRef), m = op.In("mask", mask);
   op.Needs("value", value);
   op.DType(m, {ACL_BOOL, ACL_INT8, ACL_UINT8});
-  if (!op.ok()) return op.Finish({});
-  // A float value does not make the integers around it floats.
-  aclScalar whole = *value;
-  if (!qiao::cann::IsFloat(op.at(x).dtype) && qiao::cann::IsFloat(value->dtype)) {
-    whole.dtype = ACL_INT64;
-    const int64_t v = value->ToInt64();
-    std::memcpy(whole.bytes, &v, sizeof v);
-  }
-  return FinishElementwise(&op, kMaskedFill, x, m, x, {&whole});
+  return FinishElementwise(&op, kMaskedFill, x, m, x, {value});
 }
 QIAO_ACLNN_LAUNCH(InplaceMaskedFillScalar)
 

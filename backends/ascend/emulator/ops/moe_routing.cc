@@ -4,6 +4,7 @@
 #include <aclnnop/aclnn_moe_init_routing_v3.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "backends/ascend/emulator/nnopbase/executor.h"
 #include "backends/ascend/emulator/ops/loops.h"
@@ -53,10 +54,18 @@ std::vector<int64_t> Running(std::vector<int64_t> counts) {
   return counts;
 }
 
+// (expert, count) of the experts that have rows; zeros behind them end the list.
+std::vector<int64_t> Listed(const std::vector<int64_t>& counts, int64_t first) {
+  std::vector<int64_t> pairs;
+  for (size_t e = 0; e < counts.size(); ++e)
+    if (counts[e]) pairs.insert(pairs.end(), {first + static_cast<int64_t>(e), counts[e]});
+  return pairs;
+}
+
 struct Routing {
   int x, ids, scale, expanded_x, row_idx, counts, expanded_scale;
-  int64_t k = 0, experts_begin = 0, experts_end = 0, active = 0;
-  bool write_counts = false, running = false, quantise = false, scatter = false;
+  int64_t k = 0, experts_begin = 0, experts_end = 0;
+  bool write_counts = false, running = false, listed = false, quantise = false, scatter = false;
 };
 
 void CheckRouting(Operator& op, const Routing& r, int64_t active_num, int64_t expert_num, int64_t drop_pad_mode) {
@@ -77,17 +86,22 @@ void Route(const Args& args, const Routing& r) {
   const Sorted sorted = SortPairs(ids, r.experts_begin, r.experts_end);
   const int64_t rows = std::min<int64_t>(out.size(0), static_cast<int64_t>(sorted.pair.size()));
 
+  // All pairs' places, those of rows that are not kept too.
   std::vector<int64_t> index(ids.size(), -1);
-  for (int64_t place = 0; place < rows; ++place) {
-    const int64_t pair = sorted.pair[static_cast<size_t>(place)];
+  for (size_t place = 0; place < sorted.pair.size(); ++place) {
     if (r.scatter) {
-      index[static_cast<size_t>(place)] = pair;
+      index[place] = sorted.pair[place];
     } else {
-      index[static_cast<size_t>(pair)] = place;
+      index[static_cast<size_t>(sorted.pair[place])] = static_cast<int64_t>(place);
     }
   }
   StoreIntegers(args[r.row_idx], std::move(index), -1);
-  if (r.write_counts) StoreIntegers(args[r.counts], r.running ? Running(sorted.counts) : sorted.counts, 0);
+  if (r.write_counts)
+    StoreIntegers(args[r.counts],
+                  r.listed    ? Listed(sorted.counts, r.experts_begin)
+                  : r.running ? Running(sorted.counts)
+                              : sorted.counts,
+                  0);
 
   for (int64_t place = 0; place < rows; ++place) {
     const int64_t pair = sorted.pair[static_cast<size_t>(place)];
@@ -163,8 +177,8 @@ aclnnStatus aclnnMoeInitRoutingV3GetWorkspaceSize(
                                  : op.MaybeOut("expertTokensCountOrCumsumOut", expertTokensCountOrCumsumOut);
   r.expanded_scale = scales ? op.Out("expandedScaleOut", expandedScaleOut) : op.MaybeOut("expandedScaleOut", expandedScaleOut);
   op.Require(quantMode == -1 || quantMode == 1, "quantMode is %d; -1 (none) and 1 (dynamic) are served", quantMode);
-  op.Require(expertTokensNumType == 0 || expertTokensNumType == 1,
-             "expertTokensNumType is %d; 0 (running counts) and 1 (counts) are served", expertTokensNumType);
+  op.Require(expertTokensNumType >= 0 && expertTokensNumType <= 2, "expertTokensNumType is %d; it must be 0 to 2",
+             expertTokensNumType);
   op.Require(rowIdxType == 0 || rowIdxType == 1, "rowIdxType is %d; it must be 0 or 1", rowIdxType);
   r.experts_end = expertNum;
   if (activeExpertRangeOptional && !activeExpertRangeOptional->values.empty()) {
@@ -190,12 +204,17 @@ aclnnStatus aclnnMoeInitRoutingV3GetWorkspaceSize(
       op.DType(r.scale, {ACL_FLOAT}).Shape(r.scale, {v.size(0)});
     }
     if (scales && op.ok()) op.DType(r.expanded_scale, {ACL_FLOAT}).Shape(r.expanded_scale, {op.at(r.expanded_x).size(0)});
-    if (expertTokensNumFlag) op.DType(r.counts, {ACL_INT64}).Shape(r.counts, {experts});
+    if (expertTokensNumFlag && expertTokensNumType == 2) {
+      op.DType(r.counts, {ACL_INT64}).Shape(r.counts, {expertNum, 2});
+    } else if (expertTokensNumFlag) {
+      op.DType(r.counts, {ACL_INT64}).Shape(r.counts, {experts});
+    }
   }
   if (!op.ok()) return op.Finish({});
   r.k = std::max<int64_t>(1, op.at(r.ids).size(1));
   r.write_counts = expertTokensNumFlag;
   r.running = expertTokensNumType == 0;
+  r.listed = expertTokensNumType == 2;
   r.scatter = rowIdxType == 1;
   return op.Finish([=](const Args& args) { Route(args, r); });
 }
@@ -238,7 +257,7 @@ aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
     const int64_t rows = to.size(0), width = to.size(1);
     // In f32 throughout: rows, [T, k] of places and weights for the kernel's sum, then what is added to it.
     Buffer source = Converted(args[x], ACL_FLOAT);
-    const int64_t places = source.view().elements() / width;
+    int64_t places = source.view().elements() / width;
     const std::vector<int64_t> given = Integers(args[index]);
     Buffer slot(ACL_INT32, {rows, k}), weight(ACL_FLOAT, {rows, k}), sum(ACL_FLOAT, {rows, width});
     std::fill_n(weight.as<float>(), rows * k, 1.0f);
@@ -248,15 +267,19 @@ aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
         const int64_t place = given[static_cast<size_t>(dropPadMode < 2 ? j * rows + t : t * k + j)];
         slot.as<int32_t>()[t * k + j] = place >= 0 && place < places ? static_cast<int32_t>(place) : -1;
       }
-    if (args.has(bias)) {
+    if (args.has(bias)) {  // a row for each pair, since a dropped one has its bias too
       const Buffer b = Converted(args[bias], ACL_FLOAT);
       const std::vector<int64_t> expert = Integers(args[ids]);
+      Buffer pairs(ACL_FLOAT, {rows * k, width});
       for (int64_t i = 0; i < rows * k; ++i) {
-        const int32_t place = slot.as<int32_t>()[i];
+        const int32_t place = std::exchange(slot.as<int32_t>()[i], static_cast<int32_t>(i));
         const int64_t e = expert[static_cast<size_t>(i)];
-        if (place < 0 || e < 0 || e >= b.view().size(0)) continue;
-        for (int64_t c = 0; c < width; ++c) source.as<float>()[place * width + c] += b.as<float>()[e * width + c];
+        for (int64_t c = 0; c < width; ++c)
+          pairs.as<float>()[i * width + c] = (place < 0 ? 0.0f : source.as<float>()[place * width + c]) +
+                                             (e < 0 || e >= b.view().size(0) ? 0.0f : b.as<float>()[e * width + c]);
       }
+      source = std::move(pairs);
+      places = rows * k;
     }
     Buffer shared;
     const qiao_moe_combine_params params{sizeof(params)};

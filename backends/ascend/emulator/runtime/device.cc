@@ -173,7 +173,6 @@ aclError aclrtSetDevice(int32_t deviceId) {
 aclError aclrtResetDevice(int32_t deviceId) {
   constexpr const char* kApi = "aclrtResetDevice";
   if (aclError code = CheckDeviceId(kApi, deviceId)) return code;
-  if (aclError code = CheckSafe(kApi, "waits for a device")) return code;
   std::shared_ptr<Context> context;
   {
     std::lock_guard lock(State().mutex);
@@ -181,6 +180,9 @@ aclError aclrtResetDevice(int32_t deviceId) {
     if (device.uses == 0) {
       Warn("reset-without-set", absl::StrCat(kApi, ": device ", deviceId, " is not set"));
       return ACL_SUCCESS;
+    }
+    if (device.uses == 1) {
+      if (aclError code = CheckSafe(kApi, "waits for a device")) return code;
     }
     if (--device.uses > 0) return ACL_SUCCESS;
     context.swap(device.default_context);

@@ -32,10 +32,10 @@ inline std::string DescribeBadHandle(HandleKind wanted, const void* handle) {
   const uint64_t value = reinterpret_cast<uint64_t>(handle);
   const uint64_t kind = (value >> 32) - kHandleTag, serial = (value & 0xFFFFFFFF) >> 4;
   const char* noun = HandleNoun(static_cast<uint64_t>(wanted));
-  if (handle == nullptr) return absl::StrCat("a null ", noun);
+  if (handle == nullptr) return absl::StrCat("null, not ", *noun == 'e' ? "an " : "a ", noun);
   if (HandleNoun(kind) == nullptr) return absl::StrCat("0x", absl::Hex(value), ", which is no ", noun);
   if (kind != static_cast<uint64_t>(wanted)) {
-    return absl::StrCat(HandleNoun(kind), " #", serial, " where a ", noun, " is wanted");
+    return absl::StrCat(HandleNoun(kind), " #", serial, ", not ", *noun == 'e' ? "an " : "a ", noun);
   }
   return absl::StrCat(noun, " #", serial, ", which was destroyed");
 }

@@ -11,10 +11,10 @@ extern "C" {
 
 /* out[t] = skip1[t] + skip2[t] + sum over j of scales[t, j] * (expandedX[place(t, j)] + bias[expertIdx[t,
  * j]]). place is expandedRowIdx[j * T + t] (dropPadMode 0) or expandedRowIdx[t * k + j] (2); 1 and 3 are the
- * same for expandedX [E, C, H] with -1 for dropped pairs. A -1 adds nothing. expandedX float [rows, H];
- * expandedRowIdx i32 [T * k]; x1Optional, x2Optional (skips) [T, H], biasOptional [E, H], scalesOptional [T,
- * k] (null: k = 1 and 1), of expandedX's dtype (f32 scales are served with a warning); expertIdxOptional i32
- * [T, k], needed with bias; out [T, H].
+ * same for expandedX [E, C, H] with -1 for dropped pairs, which add their bias only. expandedX float [rows,
+ * H]; expandedRowIdx i32 [T * k]; x1Optional, x2Optional (skips) [T, H], biasOptional [E, H], scalesOptional
+ * [T, k] (null: k = 1 and 1), of expandedX's dtype (f32 scales are served with a warning); expertIdxOptional
+ * i32 [T, k], needed with bias; out [T, H].
  */
 aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(const aclTensor* expandedX,
                                                       const aclTensor* expandedRowIdx,

@@ -10,12 +10,12 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /* As V2, for the experts of activeExpertRange [begin, end) only (null: all): pairs of others are dropped and
- * have row index -1. expertTokensNumType 0 running counts, 1 counts: i64 [end - begin], written where
- * expertTokensNumFlag. quantMode -1: expandedX has x's dtype, and with scale f32 [T] expandedScale f32 [rows]
- * has each row's; quantMode 1: rows are quantised as DynamicQuant does, with scale as the smooth scales [E or
- * 1, H] (may be null), expandedX i8, expandedScale f32. rowIdxType 0: expandedRowIdx[t * k + j] = where the
- * pair went; 1: expandedRowIdx[place] = t * k + j. Rows past the chosen ones are not written. offset: null.
- * dropPadMode 0.
+ * have row index -1. expertTokensNumType 0 running counts, 1 counts: i64 [end - begin]; 2: pairs (expert,
+ * count) of those that have rows, i64 [expertNum, 2], zeros behind them; written where expertTokensNumFlag.
+ * quantMode -1: expandedX has x's dtype, and with scale f32 [T] expandedScale f32 [rows] has each row's;
+ * quantMode 1: rows are quantised as DynamicQuant does, with scale as the smooth scales [E or 1, H] (may be
+ * null), expandedX i8, expandedScale f32. rowIdxType 0: expandedRowIdx[t * k + j] = where the pair went; 1:
+ * expandedRowIdx[place] = t * k + j. Rows past the chosen ones are not written. offset: null. dropPadMode 0.
  */
 aclnnStatus aclnnMoeInitRoutingV3GetWorkspaceSize(const aclTensor* x, const aclTensor* expertIdx,
                                                   const aclTensor* scaleOptional,
