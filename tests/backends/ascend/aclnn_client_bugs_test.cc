@@ -37,6 +37,7 @@ using Shape = std::vector<int64_t>;
 class AclnnClientBugs : public testing::Test {
  protected:
   AclnnClientBugs() : memory_(1 << 20) { RecentError(); }
+  static void TearDownTestSuite() { CloseTestDevice(); }
 
   aclTensor* Tensor(const Shape& shape, aclDataType dtype) { return Over(shape, dtype, memory_.data()); }
   aclTensor* Over(const Shape& shape, aclDataType dtype, void* data) {

@@ -63,7 +63,10 @@ void RunCases(const std::string& name) {
   }
 }
 
-class AclnnGolden : public testing::TestWithParam<std::string> {};
+class AclnnGolden : public testing::TestWithParam<std::string> {
+ protected:
+  static void TearDownTestSuite() { CloseTestDevice(); }
+};
 
 bool Runs(const char* variable, const std::string& value) {
   const char* now = std::getenv(variable);
