@@ -20,7 +20,8 @@ namespace qiao::cann {
 namespace {
 
 template <typename T>
-void Run(void (*f)(const Piece<T>&), const View& out, const View& a, const View& b, const std::array<T, 2>& scalar) {
+void Run(void (*f)(const Piece<T>&), const View& out, const View& a, const View& b,
+         const std::array<T, 2>& scalar) {
   MapRows<T, 2>(out, {a.BroadcastTo(out), b.BroadcastTo(out)}, [&](const auto& in, int64_t n, T* result) {
     f({in[0].data(), in[1].data(), scalar.data(), n, result});
   });
@@ -74,63 +75,61 @@ using qiao::cann::MakeElementFunction;
 using qiao::cann::Operator;
 
 // The table. a, b: the operands; s, t: the scalars; all of type T. kFloats: integers are made f32 first.
-#define QIAO_FUNCTION(NAME, FLOATS, ...)                                                           \
-  namespace {                                                                                       \
-  struct NAME##Of {                                                                                 \
-    template <typename T>                                                                           \
-    T operator()([[maybe_unused]] T a, [[maybe_unused]] T b, [[maybe_unused]] T s,                  \
-                 [[maybe_unused]] T t) const {                                                      \
-      return static_cast<T>(__VA_ARGS__);                                                           \
-    }                                                                                               \
-  };                                                                                                \
-  constexpr auto k##NAME = MakeElementFunction<NAME##Of, FLOATS>();                                 \
+#define QIAO_FUNCTION(NAME, FLOATS, ...)                                           \
+  namespace {                                                                      \
+  struct NAME##Of {                                                                \
+    template <typename T>                                                          \
+    T operator()([[maybe_unused]] T a, [[maybe_unused]] T b, [[maybe_unused]] T s, \
+                 [[maybe_unused]] T t) const {                                     \
+      return static_cast<T>(__VA_ARGS__);                                          \
+    }                                                                              \
+  };                                                                               \
+  constexpr auto k##NAME = MakeElementFunction<NAME##Of, FLOATS>();                \
   }
 // out = f(self)
-#define QIAO_UNARY(NAME, SELF, FLOATS, ...)                                                         \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                          \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, aclTensor* out,                  \
-                                            uint64_t* workspaceSize, aclOpExecutor** executor) {    \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                            \
-    const int x = op.In(SELF, self), y = op.Out("out", out);                                        \
-    op.SameShape(x, y);                                                                             \
-    return FinishElementwise(&op, k##NAME, x, -1, y, {});                                           \
-  }                                                                                                 \
+#define QIAO_UNARY(NAME, SELF, FLOATS, ...)                                                                 \
+  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                  \
+  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, aclTensor* out, uint64_t* workspaceSize, \
+                                            aclOpExecutor** executor) {                                     \
+    Operator op("aclnn" #NAME, workspaceSize, executor);                                                    \
+    const int x = op.In(SELF, self), y = op.Out("out", out);                                                \
+    op.SameShape(x, y);                                                                                     \
+    return FinishElementwise(&op, k##NAME, x, -1, y, {});                                                   \
+  }                                                                                                         \
   QIAO_ACLNN_LAUNCH(NAME)
 // out = f(self, other)
-#define QIAO_BINARY(NAME, FLOATS, ...)                                                              \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                          \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclTensor* other,          \
-                                            aclTensor* out, uint64_t* workspaceSize,                \
-                                            aclOpExecutor** executor) {                             \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                            \
-    const int x = op.In("self", self), y = op.In("other", other), z = op.Out("out", out);           \
-    return FinishElementwise(&op, k##NAME, x, y, z, {});                                            \
-  }                                                                                                 \
+#define QIAO_BINARY(NAME, FLOATS, ...)                                                                     \
+  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                 \
+  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclTensor* other, aclTensor* out, \
+                                            uint64_t* workspaceSize, aclOpExecutor** executor) {           \
+    Operator op("aclnn" #NAME, workspaceSize, executor);                                                   \
+    const int x = op.In("self", self), y = op.In("other", other), z = op.Out("out", out);                  \
+    return FinishElementwise(&op, k##NAME, x, y, z, {});                                                   \
+  }                                                                                                        \
   QIAO_ACLNN_LAUNCH(NAME)
 // out = f(self, other, alpha)
-#define QIAO_BINARY_ALPHA(NAME, FLOATS, ...)                                                        \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                          \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclTensor* other,          \
-                                            const aclScalar* alpha, aclTensor* out,                 \
-                                            uint64_t* workspaceSize, aclOpExecutor** executor) {    \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                            \
-    const int x = op.In("self", self), y = op.In("other", other), z = op.Out("out", out);           \
-    op.Needs("alpha", alpha);                                                                       \
-    return FinishElementwise(&op, k##NAME, x, y, z, {alpha});                                       \
-  }                                                                                                 \
+#define QIAO_BINARY_ALPHA(NAME, FLOATS, ...)                                                                 \
+  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                   \
+  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclTensor* other,                   \
+                                            const aclScalar* alpha, aclTensor* out, uint64_t* workspaceSize, \
+                                            aclOpExecutor** executor) {                                      \
+    Operator op("aclnn" #NAME, workspaceSize, executor);                                                     \
+    const int x = op.In("self", self), y = op.In("other", other), z = op.Out("out", out);                    \
+    op.Needs("alpha", alpha);                                                                                \
+    return FinishElementwise(&op, k##NAME, x, y, z, {alpha});                                                \
+  }                                                                                                          \
   QIAO_ACLNN_LAUNCH(NAME)
 // out = f(self, scalar)
-#define QIAO_SCALAR(NAME, FLOATS, ...)                                                              \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                          \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclScalar* other,          \
-                                            aclTensor* out, uint64_t* workspaceSize,                \
-                                            aclOpExecutor** executor) {                             \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                            \
-    const int x = op.In("self", self), y = op.Out("out", out);                                      \
-    op.Needs("other", other);                                                                       \
-    op.SameShape(x, y);                                                                             \
-    return FinishElementwise(&op, k##NAME, x, -1, y, {other}, 1);                                      \
-  }                                                                                                 \
+#define QIAO_SCALAR(NAME, FLOATS, ...)                                                                     \
+  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                 \
+  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclScalar* other, aclTensor* out, \
+                                            uint64_t* workspaceSize, aclOpExecutor** executor) {           \
+    Operator op("aclnn" #NAME, workspaceSize, executor);                                                   \
+    const int x = op.In("self", self), y = op.Out("out", out);                                             \
+    op.Needs("other", other);                                                                              \
+    op.SameShape(x, y);                                                                                    \
+    return FinishElementwise(&op, k##NAME, x, -1, y, {other}, 1);                                          \
+  }                                                                                                        \
   QIAO_ACLNN_LAUNCH(NAME)
 
 // clang-format off
@@ -185,20 +184,21 @@ aclnnStatus aclnnInplaceMaskedFillScalarGetWorkspaceSize(aclTensor* selfRef, con
 }
 QIAO_ACLNN_LAUNCH(InplaceMaskedFillScalar)
 
-aclnnStatus aclnnNanToNumGetWorkspaceSize(const aclTensor* self, float nan, float posinf, float neginf, aclTensor* out,
-                                          uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnNanToNumGetWorkspaceSize(const aclTensor* self, float nan, float posinf, float neginf,
+                                          aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnNanToNum", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.SameShape(x, y);
   if (op.ok())
     op.Require(qiao::cann::HasElements(op.at(x).dtype) && qiao::cann::HasElements(op.at(y).dtype),
-               "self is %s and out %s", qiao::cann::NameOf(op.at(x).dtype), qiao::cann::NameOf(op.at(y).dtype));
+               "self is %s and out %s", qiao::cann::NameOf(op.at(x).dtype),
+               qiao::cann::NameOf(op.at(y).dtype));
   return op.Finish([=](const qiao::cann::Args& args) {
     if (!qiao::cann::IsFloat(args[x].dtype)) return qiao::cann::Convert(args[y], args[x]);
     qiao::cann::MapRows<double, 1>(args[y], {args[x]}, [=](const auto& in, int64_t n, double* result) {
       for (int64_t i = 0; i < n; ++i) {
         const double v = in[0][static_cast<size_t>(i)];
-        result[i] = std::isnan(v) ? static_cast<double>(nan)
+        result[i] = std::isnan(v)   ? static_cast<double>(nan)
                     : std::isinf(v) ? static_cast<double>(v > 0 ? posinf : neginf)
                                     : v;
       }
