@@ -13,18 +13,15 @@
 #include <aclnnop/aclnn_sub.h>
 
 #include <cmath>
-#include <cstring>
-#include <limits>
 
 #include "backends/ascend/emulator/ops/loops.h"
 
 namespace qiao::cann {
 namespace {
 
-using Scalars = std::array<double, 2>;
-
 template <typename T>
-void Run(void (*f)(const Piece<T>&), const View& out, const View& a, const View& b, const std::array<T, 2>& scalar) {
+void Run(void (*f)(const Piece<T>&), const View& out, const View& a, const View& b,
+         const std::array<T, 2>& scalar) {
   MapRows<T, 2>(out, {a.BroadcastTo(out), b.BroadcastTo(out)}, [&](const auto& in, int64_t n, T* result) {
     f({in[0].data(), in[1].data(), scalar.data(), n, result});
   });
@@ -33,7 +30,7 @@ void Run(void (*f)(const Piece<T>&), const View& out, const View& a, const View&
 }  // namespace
 
 aclnnStatus FinishElementwise(Operator* op, const ElementFunction& f, int a, int b, int out,
-                              std::initializer_list<const aclScalar*> scalars) {
+                              std::initializer_list<const aclScalar*> scalars, size_t promoting) {
   if (!op->ok()) return op->Finish({});
   bool floats = !f.i64, doubles = false;
   for (int slot : {a, b}) {
@@ -52,7 +49,7 @@ aclnnStatus FinishElementwise(Operator* op, const ElementFunction& f, int a, int
   size_t i = 0;
   for (const aclScalar* s : scalars) {
     if (s) {
-      floats = floats || IsFloat(s->dtype);
+      floats = floats || (i < promoting && IsFloat(s->dtype));
       real[i] = s->ToDouble();
       whole[i] = s->ToInt64();
     }
@@ -78,63 +75,61 @@ using qiao::cann::MakeElementFunction;
 using qiao::cann::Operator;
 
 // The table. a, b: the operands; s, t: the scalars; all of type T. kFloats: integers are made f32 first.
-#define QIAO_FUNCTION(NAME, FLOATS, ...)                                                           \
-  namespace {                                                                                       \
-  struct NAME##Of {                                                                                 \
-    template <typename T>                                                                           \
-    T operator()([[maybe_unused]] T a, [[maybe_unused]] T b, [[maybe_unused]] T s,                  \
-                 [[maybe_unused]] T t) const {                                                      \
-      return static_cast<T>(__VA_ARGS__);                                                           \
-    }                                                                                               \
-  };                                                                                                \
-  constexpr auto k##NAME = MakeElementFunction<NAME##Of, FLOATS>();                                 \
+#define QIAO_FUNCTION(NAME, FLOATS, ...)                                           \
+  namespace {                                                                      \
+  struct NAME##Of {                                                                \
+    template <typename T>                                                          \
+    T operator()([[maybe_unused]] T a, [[maybe_unused]] T b, [[maybe_unused]] T s, \
+                 [[maybe_unused]] T t) const {                                     \
+      return static_cast<T>(__VA_ARGS__);                                          \
+    }                                                                              \
+  };                                                                               \
+  constexpr auto k##NAME = MakeElementFunction<NAME##Of, FLOATS>();                \
   }
 // out = f(self)
-#define QIAO_UNARY(NAME, SELF, FLOATS, ...)                                                         \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                          \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, aclTensor* out,                  \
-                                            uint64_t* workspaceSize, aclOpExecutor** executor) {    \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                            \
-    const int x = op.In(SELF, self), y = op.Out("out", out);                                        \
-    op.SameShape(x, y);                                                                             \
-    return FinishElementwise(&op, k##NAME, x, -1, y, {});                                           \
-  }                                                                                                 \
+#define QIAO_UNARY(NAME, SELF, FLOATS, ...)                                                                 \
+  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                  \
+  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, aclTensor* out, uint64_t* workspaceSize, \
+                                            aclOpExecutor** executor) {                                     \
+    Operator op("aclnn" #NAME, workspaceSize, executor);                                                    \
+    const int x = op.In(SELF, self), y = op.Out("out", out);                                                \
+    op.SameShape(x, y);                                                                                     \
+    return FinishElementwise(&op, k##NAME, x, -1, y, {});                                                   \
+  }                                                                                                         \
   QIAO_ACLNN_LAUNCH(NAME)
 // out = f(self, other)
-#define QIAO_BINARY(NAME, FLOATS, ...)                                                              \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                          \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclTensor* other,          \
-                                            aclTensor* out, uint64_t* workspaceSize,                \
-                                            aclOpExecutor** executor) {                             \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                            \
-    const int x = op.In("self", self), y = op.In("other", other), z = op.Out("out", out);           \
-    return FinishElementwise(&op, k##NAME, x, y, z, {});                                            \
-  }                                                                                                 \
+#define QIAO_BINARY(NAME, FLOATS, ...)                                                                     \
+  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                 \
+  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclTensor* other, aclTensor* out, \
+                                            uint64_t* workspaceSize, aclOpExecutor** executor) {           \
+    Operator op("aclnn" #NAME, workspaceSize, executor);                                                   \
+    const int x = op.In("self", self), y = op.In("other", other), z = op.Out("out", out);                  \
+    return FinishElementwise(&op, k##NAME, x, y, z, {});                                                   \
+  }                                                                                                        \
   QIAO_ACLNN_LAUNCH(NAME)
 // out = f(self, other, alpha)
-#define QIAO_BINARY_ALPHA(NAME, FLOATS, ...)                                                        \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                          \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclTensor* other,          \
-                                            const aclScalar* alpha, aclTensor* out,                 \
-                                            uint64_t* workspaceSize, aclOpExecutor** executor) {    \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                            \
-    const int x = op.In("self", self), y = op.In("other", other), z = op.Out("out", out);           \
-    op.Needs("alpha", alpha);                                                                       \
-    return FinishElementwise(&op, k##NAME, x, y, z, {alpha});                                       \
-  }                                                                                                 \
+#define QIAO_BINARY_ALPHA(NAME, FLOATS, ...)                                                                 \
+  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                   \
+  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclTensor* other,                   \
+                                            const aclScalar* alpha, aclTensor* out, uint64_t* workspaceSize, \
+                                            aclOpExecutor** executor) {                                      \
+    Operator op("aclnn" #NAME, workspaceSize, executor);                                                     \
+    const int x = op.In("self", self), y = op.In("other", other), z = op.Out("out", out);                    \
+    op.Needs("alpha", alpha);                                                                                \
+    return FinishElementwise(&op, k##NAME, x, y, z, {alpha});                                                \
+  }                                                                                                          \
   QIAO_ACLNN_LAUNCH(NAME)
 // out = f(self, scalar)
-#define QIAO_SCALAR(NAME, FLOATS, ...)                                                              \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                          \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclScalar* other,          \
-                                            aclTensor* out, uint64_t* workspaceSize,                \
-                                            aclOpExecutor** executor) {                             \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                            \
-    const int x = op.In("self", self), y = op.Out("out", out);                                      \
-    op.Needs("other", other);                                                                       \
-    op.SameShape(x, y);                                                                             \
-    return FinishElementwise(&op, k##NAME, x, -1, y, {other});                                      \
-  }                                                                                                 \
+#define QIAO_SCALAR(NAME, FLOATS, ...)                                                                     \
+  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                 \
+  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclScalar* other, aclTensor* out, \
+                                            uint64_t* workspaceSize, aclOpExecutor** executor) {           \
+    Operator op("aclnn" #NAME, workspaceSize, executor);                                                   \
+    const int x = op.In("self", self), y = op.Out("out", out);                                             \
+    op.Needs("other", other);                                                                              \
+    op.SameShape(x, y);                                                                                    \
+    return FinishElementwise(&op, k##NAME, x, -1, y, {other}, 1);                                          \
+  }                                                                                                        \
   QIAO_ACLNN_LAUNCH(NAME)
 
 // clang-format off
@@ -149,7 +144,7 @@ QIAO_BINARY(NeTensor, false, a != b)
 QIAO_SCALAR(Muls, false, a * s)
 QIAO_SCALAR(Divs, true, a / s)
 QIAO_FUNCTION(Adds, false, a + t * s)
-QIAO_FUNCTION(ClampMinMax, false, a < s ? s : a > t ? t : a)
+QIAO_FUNCTION(ClampMinMax, false, (a < s ? s : a) > t ? t : a < s ? s : a)
 QIAO_FUNCTION(ClampMin, false, a < s ? s : a)
 QIAO_FUNCTION(ClampMax, false, a > t ? t : a)
 QIAO_FUNCTION(MaskedFill, false, b != 0 ? s : a)
@@ -162,7 +157,7 @@ aclnnStatus aclnnAddsGetWorkspaceSize(const aclTensor* self, const aclScalar* ot
   op.Needs("other", other);
   op.Needs("alpha", alpha);
   op.SameShape(x, y);
-  return FinishElementwise(&op, kAdds, x, -1, y, {other, alpha});
+  return FinishElementwise(&op, kAdds, x, -1, y, {other, alpha}, 1);
 }
 QIAO_ACLNN_LAUNCH(Adds)
 
@@ -174,7 +169,7 @@ aclnnStatus aclnnClampGetWorkspaceSize(const aclTensor* self, const aclScalar* c
   if (!clipValueMin) op.Needs("clipValueMin and clipValueMax", clipValueMax);
   op.SameShape(x, y);
   const auto& f = !clipValueMin ? kClampMax : !clipValueMax ? kClampMin : kClampMinMax;
-  return FinishElementwise(&op, f, x, -1, y, {clipValueMin, clipValueMax});
+  return FinishElementwise(&op, f, x, -1, y, {clipValueMin, clipValueMax}, 2);
 }
 QIAO_ACLNN_LAUNCH(Clamp)
 
@@ -185,32 +180,25 @@ aclnnStatus aclnnInplaceMaskedFillScalarGetWorkspaceSize(aclTensor* selfRef, con
   const int x = op.InOut("selfRef", selfRef), m = op.In("mask", mask);
   op.Needs("value", value);
   op.DType(m, {ACL_BOOL, ACL_INT8, ACL_UINT8});
-  if (!op.ok()) return op.Finish({});
-  // A float value does not make the integers around it floats.
-  aclScalar whole = *value;
-  if (!qiao::cann::IsFloat(op.at(x).dtype) && qiao::cann::IsFloat(value->dtype)) {
-    whole.dtype = ACL_INT64;
-    const int64_t v = value->ToInt64();
-    std::memcpy(whole.bytes, &v, sizeof v);
-  }
-  return FinishElementwise(&op, kMaskedFill, x, m, x, {&whole});
+  return FinishElementwise(&op, kMaskedFill, x, m, x, {value});
 }
 QIAO_ACLNN_LAUNCH(InplaceMaskedFillScalar)
 
-aclnnStatus aclnnNanToNumGetWorkspaceSize(const aclTensor* self, float nan, float posinf, float neginf, aclTensor* out,
-                                          uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnNanToNumGetWorkspaceSize(const aclTensor* self, float nan, float posinf, float neginf,
+                                          aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnNanToNum", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.SameShape(x, y);
   if (op.ok())
     op.Require(qiao::cann::HasElements(op.at(x).dtype) && qiao::cann::HasElements(op.at(y).dtype),
-               "self is %s and out %s", qiao::cann::NameOf(op.at(x).dtype), qiao::cann::NameOf(op.at(y).dtype));
+               "self is %s and out %s", qiao::cann::NameOf(op.at(x).dtype),
+               qiao::cann::NameOf(op.at(y).dtype));
   return op.Finish([=](const qiao::cann::Args& args) {
     if (!qiao::cann::IsFloat(args[x].dtype)) return qiao::cann::Convert(args[y], args[x]);
     qiao::cann::MapRows<double, 1>(args[y], {args[x]}, [=](const auto& in, int64_t n, double* result) {
       for (int64_t i = 0; i < n; ++i) {
         const double v = in[0][static_cast<size_t>(i)];
-        result[i] = std::isnan(v) ? static_cast<double>(nan)
+        result[i] = std::isnan(v)   ? static_cast<double>(nan)
                     : std::isinf(v) ? static_cast<double>(v > 0 ? posinf : neginf)
                                     : v;
       }

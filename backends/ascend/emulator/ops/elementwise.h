@@ -42,8 +42,9 @@ constexpr ElementFunction MakeElementFunction() {
 }
 
 // The first phase, after all arguments were added to `op`: out = f(a, b or a) with the scalars (null: 0). `b` is -1
-// where there is one operand only. Scalars that are floats take integer tensors to f32.
+// where there is one operand only. The first `promoting` scalars take integer tensors to f32 where they are floats; the
+// others (alpha) are converted to the tensors' domain.
 aclnnStatus FinishElementwise(Operator* op, const ElementFunction& f, int a, int b, int out,
-                              std::initializer_list<const aclScalar*> scalars);
+                              std::initializer_list<const aclScalar*> scalars, size_t promoting = 0);
 
 }  // namespace qiao::cann

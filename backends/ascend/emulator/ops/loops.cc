@@ -41,13 +41,14 @@ void CopyBits(const View& to, const View& from) {
   const int64_t width = t.size(-1), rows = t.rows(), bytes = BytesOf(t.dtype);
   if (width == 0 || rows == 0) return;
   const int64_t pieces = (width + kPiece - 1) / kPiece;
-  Pool().ParallelFor(rows * pieces, RowGrain(std::min(width, kPiece)) * 4, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t r = i / pieces, c = i % pieces * kPiece;
-      CopyRow(bytes, t.Row(r) + c * t.step(-1) * bytes, t.step(-1), f.Row(r) + c * f.step(-1) * bytes, f.step(-1),
-              std::min(kPiece, width - c));
-    }
-  });
+  Pool().ParallelFor(rows * pieces, RowGrain(std::min(width, kPiece)) * 4,
+                     [&](int64_t begin, int64_t end, int) {
+                       for (int64_t i = begin; i < end; ++i) {
+                         const int64_t r = i / pieces, c = i % pieces * kPiece;
+                         CopyRow(bytes, t.Row(r) + c * t.step(-1) * bytes, t.step(-1),
+                                 f.Row(r) + c * f.step(-1) * bytes, f.step(-1), std::min(kPiece, width - c));
+                       }
+                     });
 }
 
 void Convert(const View& to, const View& from) {

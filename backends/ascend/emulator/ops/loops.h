@@ -70,7 +70,9 @@ void Convert(const View& to, const View& from);
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(aclDataType dtype, std::initializer_list<int64_t> dims) : view_(View::Of(dtype, dims, nullptr)) { Take(); }
+  Buffer(aclDataType dtype, std::initializer_list<int64_t> dims) : view_(View::Of(dtype, dims, nullptr)) {
+    Take();
+  }
   // Of the shape of `like`.
   Buffer(aclDataType dtype, const View& like) : view_(like) {
     view_.dtype = dtype;

@@ -6,8 +6,8 @@
 #include <limits>
 #include <vector>
 
-#include "backends/ascend/emulator/ops/loops.h"
 #include "backends/ascend/emulator/nnopbase/fractal.h"
+#include "backends/ascend/emulator/ops/loops.h"
 #include "backends/ascend/emulator/runtime/emulator.h"
 
 namespace qiao::cann {
@@ -49,7 +49,8 @@ Weight AsWeight(const View& b, bool only_nk) {
   if (b.format == ACL_FORMAT_FRACTAL_NZ) {
     // [N, K] where the converted matrix was that, or must be.
     w.transposed = !only_nk && !FractalTransposed(b);
-    w.memory = w.transposed ? Buffer(b.dtype, {b.size(0), b.size(1)}) : Buffer(b.dtype, {b.size(1), b.size(0)});
+    w.memory =
+        w.transposed ? Buffer(b.dtype, {b.size(0), b.size(1)}) : Buffer(b.dtype, {b.size(1), b.size(0)});
     w.rows = w.memory;
     FromFractal(w.transposed ? w.rows : w.rows.Swap(0, 1), b);
     return w;
@@ -130,8 +131,10 @@ void Sums(const View& a, const View& w, const View& out, const int32_t* bias) {
                          const int64_t m = i / n_size, n = i % n_size;
                          const auto* x = reinterpret_cast<const int8_t*>(a.Row(m));
                          const auto* y = reinterpret_cast<const int8_t*>(w.Row(n));
-                         uint32_t sum = bias ? static_cast<uint32_t>(bias[n]) : 0;  // wraps as the hardware's does
-                         for (int64_t k = 0; k < k_size; ++k) sum += static_cast<uint32_t>(int{x[k]} * int{y[k]});
+                         uint32_t sum =
+                             bias ? static_cast<uint32_t>(bias[n]) : 0;  // wraps as the hardware's does
+                         for (int64_t k = 0; k < k_size; ++k)
+                           sum += static_cast<uint32_t>(int{x[k]} * int{y[k]});
                          reinterpret_cast<int32_t*>(out.Row(m))[n * out.step(1)] = static_cast<int32_t>(sum);
                        }
                      });

@@ -2,15 +2,15 @@
 #ifndef QIAO_ACLNNOP_ACLNN_ADD_H_
 #define QIAO_ACLNNOP_ACLNN_ADD_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/* out = self + alpha * other, broadcast as NumPy does. Arithmetic in f32 (f64, i64 where an operand is),
- * rounded once to out's dtype.
+/* out = self + alpha * other, broadcast as NumPy does. Arithmetic in f32 (f64 where an operand is; integers
+ * in int64), rounded once to out's dtype.
  */
 aclnnStatus aclnnAddGetWorkspaceSize(const aclTensor* self, const aclTensor* other, const aclScalar* alpha,
                                      aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor);

@@ -2,14 +2,16 @@
 #ifndef QIAO_ACLNNOP_ACLNN_CLAMP_H_
 #define QIAO_ACLNNOP_ACLNN_CLAMP_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/* out = min(max(self, clipValueMin), clipValueMax); either bound may be null. A NaN stays. */
+/* out = min(max(self, clipValueMin), clipValueMax), the upper bound where they cross; either bound may be
+ * null. A NaN stays.
+ */
 aclnnStatus aclnnClampGetWorkspaceSize(const aclTensor* self, const aclScalar* clipValueMin,
                                        const aclScalar* clipValueMax, aclTensor* out, uint64_t* workspaceSize,
                                        aclOpExecutor** executor);
