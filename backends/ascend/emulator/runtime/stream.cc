@@ -113,7 +113,8 @@ aclError Stream::Wait(const char* api, int timeout_ms, aclError on_timeout) {
     done_.wait(lock, reached);
   } else if (!done_.wait_for(lock, std::chrono::milliseconds(timeout_ms), reached)) {
     const uint64_t left = until - finished_;
-    const std::string at = running_ == nullptr ? "" : absl::StrCat("; at ", running_->task.name);
+    const Item* first = running_ != nullptr ? running_ : queue_.empty() ? nullptr : &queue_.front();
+    const std::string at = first == nullptr ? "" : absl::StrCat("; at ", first->task.name);
     lock.unlock();
     return Fail(on_timeout, absl::StrCat(api, ": ", left, " tasks of ", Describe(), " have not run after ",
                                          timeout_ms, " ms", at));
