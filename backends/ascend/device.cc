@@ -51,6 +51,9 @@ Status AscendDevice::Open(uint32_t index, Host host, std::unique_ptr<Device>& ou
   WeightOptions weights;
   Options options(host);
   AddWeightOptions(options, weights);
+  // A vendor's products sum in whatever order is fastest anyway.
+  std::string order = "fast";
+  options.Text("order", order, {"fast"});
   QIAO_PLUGIN_RETURN_IF_ERROR(options.Finish());
 
   const auto device = static_cast<int32_t>(index);

@@ -58,6 +58,7 @@ class AscendDevice : public plugin::Device {
   // attention wants it has it.
   plugin::Status PlaceUpperTriangle();
   void* upper_triangle() const { return upper_triangle_; }
+  const Weights& weights() const { return weights_; }
   // Logs what the weights became, when the first launch after they were stored comes.
   void ReportWeights() {
     if (stored_weights_.load(std::memory_order_relaxed) && stored_weights_.exchange(false)) weights_.Report();

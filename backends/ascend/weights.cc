@@ -5,6 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "backends/ascend/device.h"
+#include "backends/ascend/stream.h"
 #include "kernels/common/weights.h"
 #include "runtime/base/floats.h"
 
@@ -105,6 +107,46 @@ bool Transposed(const qiao_weight_request& r) {
   return r.op == QIAO_OP_LINEAR && static_cast<const qiao_linear_params*>(r.params)->w_transposed != 0;
 }
 
+bool IsOurs(const qiao_weight_request& r) {
+  return r.op == QIAO_OP_EMBEDDING || r.op == QIAO_OP_LINEAR || r.op == QIAO_OP_GROUPED_LINEAR;
+}
+
+// Stored as [K, N] and not as the files have it.
+bool Turned(const qiao_weight_request& r, uint32_t dtype) {
+  return r.op == QIAO_OP_GROUPED_LINEAR || (r.op == QIAO_OP_LINEAR && dtype == QIAO_I8);
+}
+
+// Of one matrix.
+int64_t StoredElements(const qiao_weight_request& r, uint32_t dtype, bool nz) {
+  if (!nz) return r.rows * r.cols;
+  const bool turned = Turned(r, dtype);
+  return FractalElements(AclType(dtype), turned ? r.cols : r.rows, turned ? r.rows : r.cols);
+}
+
+// Device memory for as long as a weight is stored.
+class Scratch {
+ public:
+  explicit Scratch(AscendDevice& device) : device_(device) {}
+  ~Scratch() { device_.Free(memory_); }
+  Status Allocate(uint64_t bytes) { return device_.Allocate(bytes, &memory_); }
+  void* data() const { return memory_; }
+
+ private:
+  AscendDevice& device_;
+  void* memory_ = nullptr;
+};
+
+// One matrix from row by row to FRACTAL_NZ; done when it returns.
+Status Convert(AscendStream& stream, const qiao_weight_request& r, uint32_t dtype, void* from, void* to) {
+  const bool turned = Turned(r, dtype);
+  const int64_t rows = turned ? r.cols : r.rows, cols = turned ? r.rows : r.cols;
+  Launcher l(stream, "weight_store", nullptr, 0, nullptr);
+  l.Run(cann().NpuFormatCast, View::Contiguous(from, AclType(dtype), {rows, cols}),
+        View::FractalNz(to, AclType(dtype), {rows, cols}));
+  QIAO_PLUGIN_RETURN_IF_ERROR(l.status());
+  return stream.Synchronize();
+}
+
 void SetWhy(qiao_weight_choice& choice, const std::string& why) {
   choice.why[why.copy(choice.why, sizeof(choice.why) - 1)] = '\0';
 }
@@ -120,13 +162,14 @@ bool Exact(const qiao_weight_request& r, uint32_t dtype) {
 }  // namespace
 
 void AddWeightOptions(Options& options, WeightOptions& to) {
-  options.Text("weights", to.narrow, {"auto", "bf16"}).Number("int8_error", to.int8_error);
+  options.Text("weights", to.narrow, {"auto", "bf16"}).Number("int8_error", to.int8_error).Flag("nz", to.nz);
 }
 
-Int8Layout LayOutInt8(int64_t groups, int64_t n, int64_t k) {
+Int8Layout LayOutInt8(int64_t groups, int64_t n, int64_t k, bool nz) {
   constexpr uint64_t kAlignment = 64;
   Int8Layout layout{};
-  layout.scales = (static_cast<uint64_t>(groups * n * k) + kAlignment - 1) / kAlignment * kAlignment;
+  const int64_t numbers = nz ? FractalElements(ACL_INT8, k, n) : n * k;
+  layout.scales = (static_cast<uint64_t>(groups * numbers) + kAlignment - 1) / kAlignment * kAlignment;
   layout.bytes = layout.scales + static_cast<uint64_t>(groups * n) * sizeof(float);
   return layout;
 }
@@ -168,10 +211,8 @@ double Weights::Int8Error(const qiao_weight_request& request) {
 }
 
 Status Weights::Choose(const qiao_weight_request& r, qiao_weight_choice& choice) {
-  if (r.op != QIAO_OP_EMBEDDING && r.op != QIAO_OP_LINEAR && r.op != QIAO_OP_GROUPED_LINEAR)
-    return Unimplemented(OpName(r.op) + " runs in parts");
+  if (!IsOurs(r)) return Unimplemented(OpName(r.op) + " runs in parts");
   if (r.piece_count == 0 || r.groups < 1) return InvalidArgument("weight_choose: a weight without pieces");
-  const auto elements = static_cast<uint64_t>(r.groups * r.rows * r.cols);
   choice.scheme = QIAO_SCHEME_NONE;
   choice.block[0] = choice.block[1] = 0;
   choice.activation = r.activation;
@@ -214,7 +255,7 @@ Status Weights::Choose(const qiao_weight_request& r, qiao_weight_choice& choice)
     choice.scheme = QIAO_SCHEME_CHANNEL;
     choice.layout = QIAO_LAYOUT_OPAQUE;
     choice.activation = QIAO_I8;
-    choice.bytes = LayOutInt8(r.groups, r.rows, r.cols).bytes;
+    choice.bytes = LayOutInt8(r.groups, r.rows, r.cols, options_.nz).bytes;
     SetWhy(choice, why);
     return Ok();
   }
@@ -222,52 +263,68 @@ Status Weights::Choose(const qiao_weight_request& r, qiao_weight_choice& choice)
   if (r.activation != QIAO_F32 && r.activation != QIAO_BF16)
     return Unimplemented(OpName(r.op) + ": weights of this device meet rows of f32, bf16 and i8");
   choice.dtype = r.activation;
-  choice.layout = grouped ? QIAO_LAYOUT_OPAQUE : QIAO_LAYOUT_STRIDED;
+  const bool nz = StoresNz(r, choice.dtype);
+  choice.layout = grouped || nz ? QIAO_LAYOUT_OPAQUE : QIAO_LAYOUT_STRIDED;
+  auto elements = static_cast<uint64_t>(r.groups * r.rows * r.cols);
+  if (nz) elements = static_cast<uint64_t>(r.groups * StoredElements(r, choice.dtype, true));
   choice.bytes = elements * static_cast<uint64_t>(BytesOf(choice.dtype));
   if (!Exact(r, choice.dtype)) choice.error = choice.dtype == QIAO_BF16 ? kBf16Error : kF32Error;
   if (why.empty()) {
     why = choice.dtype == QIAO_BF16 ? "bf16" : "f32";
     why += choice.error == 0 ? ": exact" : ": rounded";
   }
-  if (grouped) why += "; [K, N] for each expert";
+  if (nz) why += "; in FRACTAL_NZ";
   SetWhy(choice, why);
   return Ok();
 }
 
-Status Weights::Store(Stream& stream, const qiao_weight_request& r, const qiao_weight_choice& choice,
+bool Weights::StoresNz(const qiao_weight_request& r, uint32_t dtype) const {
+  if (!options_.nz || r.op == QIAO_OP_EMBEDDING || dtype == QIAO_F32 || Transposed(r)) return false;
+  return r.op == QIAO_OP_GROUPED_LINEAR || r.groups == 1;
+}
+
+Status Weights::Store(Stream& base, const qiao_weight_request& r, const qiao_weight_choice& choice,
                       void* dst) {
+  if (!IsOurs(r))
+    return Unimplemented("the host writes weights that this backend did not choose the layout of");
+  auto& stream = static_cast<AscendStream&>(base);
   const Matrices matrices(r);
-  const bool grouped = r.op == QIAO_OP_GROUPED_LINEAR;
-  const bool int8 = choice.dtype == QIAO_I8;
+  const bool int8 = choice.dtype == QIAO_I8, nz = StoresNz(r, choice.dtype), turned = Turned(r, choice.dtype);
   const auto element = static_cast<uint64_t>(BytesOf(choice.dtype));
   const auto width = static_cast<size_t>(r.cols);
   const uint64_t row_bytes = element * width;
-  Sender sender(stream, dst);
   std::vector<float> row(width), scales;
   std::vector<std::byte> staging, line(row_bytes);
+  // Converted from a copy beside it, one matrix at a time.
+  Scratch plain(stream.owner());
+  if (nz) QIAO_PLUGIN_RETURN_IF_ERROR(plain.Allocate(static_cast<uint64_t>(r.rows) * row_bytes));
 
+  auto* to = static_cast<std::byte*>(dst);
   const auto zeros = [&]() -> Status {
     if (r.op != QIAO_OP_EMBEDDING) return Ok();
     staging.assign(row_bytes, std::byte{0});
+    Sender sender(stream, to);
+    to += row_bytes;
     return sender.Send(staging, row_bytes);
   };
   QIAO_PLUGIN_RETURN_IF_ERROR(zeros());
-  // A grouped weight travels expert by expert, because it is turned.
+  // What is turned travels in whole.
   const int64_t chunk =
-      grouped ? r.rows : std::clamp<int64_t>(static_cast<int64_t>(kStagingBytes / row_bytes), 1, r.rows);
+      turned ? r.rows : std::clamp<int64_t>(static_cast<int64_t>(kStagingBytes / row_bytes), 1, r.rows);
   staging.resize(static_cast<size_t>(chunk) * row_bytes);
   for (int64_t g = 0; g < r.groups; ++g) {
+    Sender sender(stream, nz ? plain.data() : to);
     for (int64_t begin = 0; begin < r.rows; begin += chunk) {
       const int64_t count = std::min(chunk, r.rows - begin);
       for (int64_t i = 0; i < count; ++i) {
-        std::byte* to = grouped ? line.data() : staging.data() + static_cast<uint64_t>(i) * row_bytes;
+        std::byte* line_to = turned ? line.data() : staging.data() + static_cast<uint64_t>(i) * row_bytes;
         if (int8) {
-          scales.push_back(matrices.LoadInt8(g, begin + i, row, reinterpret_cast<int8_t*>(to)));
+          scales.push_back(matrices.LoadInt8(g, begin + i, row, reinterpret_cast<int8_t*>(line_to)));
         } else {
           matrices.LoadRow(g, begin + i, row.data());
-          StoreRow(row, choice.dtype, to);
+          StoreRow(row, choice.dtype, line_to);
         }
-        if (!grouped) continue;
+        if (!turned) continue;
         for (size_t c = 0; c < width; ++c) {
           std::memcpy(staging.data() + (c * static_cast<size_t>(count) + static_cast<size_t>(i)) * element,
                       line.data() + c * element, element);
@@ -275,10 +332,12 @@ Status Weights::Store(Stream& stream, const qiao_weight_request& r, const qiao_w
       }
       QIAO_PLUGIN_RETURN_IF_ERROR(sender.Send(staging, static_cast<uint64_t>(count) * row_bytes));
     }
+    if (nz) QIAO_PLUGIN_RETURN_IF_ERROR(Convert(stream, r, choice.dtype, plain.data(), to));
+    to += static_cast<uint64_t>(StoredElements(r, choice.dtype, nz)) * element;
   }
   QIAO_PLUGIN_RETURN_IF_ERROR(zeros());
   if (int8) {
-    const Int8Layout layout = LayOutInt8(r.groups, r.rows, r.cols);
+    const Int8Layout layout = LayOutInt8(r.groups, r.rows, r.cols, options_.nz);
     staging.assign(scales.size() * sizeof(float), std::byte{0});
     std::memcpy(staging.data(), scales.data(), staging.size());
     Sender after(stream, static_cast<std::byte*>(dst) + layout.scales);

@@ -7,7 +7,9 @@
 //                       (head, router)
 //   rows in int8        INT8 with a scale for each output channel
 //
-// Products read [N, K] as the files have it; grouped products read [K, N], expert by expert; scales follow the numbers.
+// What is multiplied in bf16 or INT8 without heads lies in FRACTAL_NZ, the order in which the matrix units read: the
+// matrices as converted are [N, K] for bf16 products, [K, N] for INT8 products and for each expert of a grouped product,
+// with scales behind the numbers. Products in f32 and by heads read [N, K] as the files have it.
 // An embedding has a row of zeros before and after its own, for ids that are out of range.
 //
 // Threads: all functions may be called from several threads.
@@ -28,6 +30,7 @@ struct WeightOptions {
   // E4M3 (four significant bits, uniformly hit) has itself cost about 0.026, and per-channel INT8 of Gaussian rows
   // costs 0.010 more.
   double int8_error = 0.02;
+  bool nz = true;  // FRACTAL_NZ where there is a product for it; else row by row
 };
 void AddWeightOptions(plugin::Options& options, WeightOptions& to);
 
@@ -36,7 +39,7 @@ struct Int8Layout {
   uint64_t scales;  // f32 [groups, N]
   uint64_t bytes;   // of all
 };
-Int8Layout LayOutInt8(int64_t groups, int64_t n, int64_t k);
+Int8Layout LayOutInt8(int64_t groups, int64_t n, int64_t k, bool nz);
 
 class Weights {
  public:
@@ -46,6 +49,7 @@ class Weights {
   plugin::Status Choose(const qiao_weight_request& request, qiao_weight_choice& choice);
   plugin::Status Store(plugin::Stream& stream, const qiao_weight_request& request,
                        const qiao_weight_choice& choice, void* dst);
+  bool nz() const { return options_.nz; }
   // What the options say, in one line.
   std::string Summary() const;
   // Logs what was stored since the last call: weights, bytes and errors by dtype.
@@ -58,6 +62,7 @@ class Weights {
     double worst = 0;
   };
   double Int8Error(const qiao_weight_request& request);
+  bool StoresNz(const qiao_weight_request& request, uint32_t dtype) const;
 
   plugin::Host host_;
   bool has_f8_;

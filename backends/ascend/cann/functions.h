@@ -20,6 +20,7 @@
 #include <aclnnop/aclnn_fill_scalar.h>
 #include <aclnnop/aclnn_fused_infer_attention_score_v3.h>
 #include <aclnnop/aclnn_grouped_matmul_v5.h>
+#include <aclnnop/aclnn_grouped_matmul_weight_nz.h>
 #include <aclnnop/aclnn_index_select.h>
 #include <aclnnop/aclnn_masked_fill_scalar.h>
 #include <aclnnop/aclnn_matmul.h>
@@ -29,7 +30,9 @@
 #include <aclnnop/aclnn_mul.h>
 #include <aclnnop/aclnn_nan_to_num.h>
 #include <aclnnop/aclnn_ne_tensor.h>
+#include <aclnnop/aclnn_npu_format_cast.h>
 #include <aclnnop/aclnn_quant_matmul_v4.h>
+#include <aclnnop/aclnn_quant_matmul_weight_nz.h>
 #include <aclnnop/aclnn_rms_norm.h>
 #include <aclnnop/aclnn_rotary_position_embedding.h>
 #include <aclnnop/aclnn_scatter_pa_kv_cache.h>
@@ -99,11 +102,13 @@
   X(Divs)                       \
   X(FusedInferAttentionScoreV3) \
   X(GroupedMatmulV5)            \
+  X(GroupedMatmulWeightNz)      \
   X(IndexSelect)                \
   X(InplaceCopy)                \
   X(InplaceFillScalar)          \
   X(InplaceMaskedFillScalar)    \
   X(Matmul)                     \
+  X(MatmulWeightNz)             \
   X(MoeFinalizeRoutingV2)       \
   X(MoeGatingTopK)              \
   X(MoeInitRoutingV3)           \
@@ -111,7 +116,9 @@
   X(Muls)                       \
   X(NanToNum)                   \
   X(NeTensor)                   \
+  X(NpuFormatCast)              \
   X(QuantMatmulV4)              \
+  X(QuantMatmulWeightNz)        \
   X(RmsNorm)                    \
   X(RotaryPositionEmbedding)    \
   X(ScatterPaKvCache)           \

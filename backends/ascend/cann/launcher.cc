@@ -135,7 +135,7 @@ aclnnStatus Launcher::Second(const char* name, RunFn run, uint64_t bytes, aclOpE
   void* workspace = nullptr;
   if (bytes > 0) {
     // The tail of the plan's workspace; where that is too short, memory of the stream.
-    if (bytes <= kVendorWorkspace) {
+    if (bytes <= kVendorWorkspace && kVendorWorkspace <= bytes_) {
       workspace = workspace_ + (bytes_ - kVendorWorkspace);
     } else {
       status_ = stream_->Spare(bytes, &workspace);

@@ -5,6 +5,10 @@
 namespace qiao::ascend {
 namespace {
 
+constexpr int64_t kFractalRows = 16, kFractalBytes = 32;
+
+int64_t FractalColumns(aclDataType dtype) { return kFractalBytes / ElementBytes(dtype); }
+
 size_t At(int d) { return static_cast<size_t>(d); }
 
 const char* Name(aclDataType dtype) {
@@ -99,6 +103,26 @@ View View::Contiguous(void* data, aclDataType dtype, std::initializer_list<int64
     stride *= v.dim[At(d)];
   }
   return v;
+}
+
+// [.., ceil(C / c0), ceil(R / 16), 16, c0]
+View View::FractalNz(void* data, aclDataType dtype, std::initializer_list<int64_t> dims) {
+  View v = Contiguous(data, dtype, dims);
+  v.format = ACL_FORMAT_FRACTAL_NZ;
+  const int64_t c0 = FractalColumns(dtype), rows = v[-2], cols = v[-1];
+  std::copy(dims.begin(), dims.end() - 2, v.storage.begin());
+  v.storage_rank = v.rank + 2;
+  int64_t* last = v.storage.data() + v.rank - 2;
+  last[0] = (cols + c0 - 1) / c0;
+  last[1] = (rows + kFractalRows - 1) / kFractalRows;
+  last[2] = kFractalRows;
+  last[3] = c0;
+  return v;
+}
+
+int64_t FractalElements(aclDataType dtype, int64_t rows, int64_t cols) {
+  const int64_t c0 = FractalColumns(dtype);
+  return (cols + c0 - 1) / c0 * c0 * ((rows + kFractalRows - 1) / kFractalRows * kFractalRows);
 }
 
 View View::Of(const qiao_tensor& tensor, void* data, int64_t rows) {

@@ -19,6 +19,9 @@ int64_t ElementBytes(aclDataType dtype);
 // The dtype of ops.h as CANN numbers it; ACL_DT_UNDEFINED where there is none.
 aclDataType AclType(uint32_t dtype);
 
+// Elements that a matrix takes in FRACTAL_NZ: fractals of 16 rows and 32 bytes, padded with zeros.
+int64_t FractalElements(aclDataType dtype, int64_t rows, int64_t cols);
+
 struct View {
   static constexpr int kMaxRank = 8;
 
@@ -33,6 +36,8 @@ struct View {
   std::array<int64_t, kMaxRank> storage{};
 
   static View Contiguous(void* data, aclDataType dtype, std::initializer_list<int64_t> dims);
+  // A matrix [.., R, C] that lies in FRACTAL_NZ: its view is that of the matrix before it was converted.
+  static View FractalNz(void* data, aclDataType dtype, std::initializer_list<int64_t> dims);
   // An argument of an operation, with as many of its rows as `rows` says.
   static View Of(const qiao_tensor& tensor, void* data, int64_t rows);
 

@@ -33,21 +33,29 @@ class GroupedLinearKernel : public AscendKernel {
     const qiao_tensor& w = a.tensor(kW);
     const int64_t experts = w.dim[0], n = w.dim[1], k = w.dim[2];
     const View x = l.Packed(a(kX)), y = a(kY), ends = a.All(kEnds);
-    const View weight = View::Contiguous(a.pointer(kW), AclType(w.dtype), {experts, k, n});
+    const bool i8 = a.tensor(kX).dtype == QIAO_I8, nz = w.dtype != QIAO_F32 && device().weights().nz();
+    const aclDataType dtype = AclType(w.dtype);
+    const View weight = nz ? View::FractalNz(a.pointer(kW), dtype, {experts, k, n})
+                           : View::Contiguous(a.pointer(kW), dtype, {experts, k, n});
     const View to = y.contiguous() ? y : l.Temp(y.dtype, {y[0], n});
-    constexpr int64_t kOneOutput = 3, kAlongRows = 0, kRunningCounts = 0, kNoActivation = 0;
-    if (a.tensor(kX).dtype == QIAO_I8) {
-      const Int8Layout layout = LayOutInt8(experts, n, k);
-      const View scale =
-          View::Contiguous(static_cast<char*>(a.pointer(kW)) + layout.scales, ACL_FLOAT, {experts, n});
-      const View x_scale = View::Contiguous(a.pointer(kXScale), ACL_FLOAT, {x[0]});
-      l.Run(cann().GroupedMatmulV5, Tensors{x}, Tensors{weight}, kNone, Tensors{scale}, kNone, kNone, kNone,
-            Tensors{x_scale}, ends, kNone, kNone, kNone, kOneOutput, kAlongRows, kRunningCounts,
-            kNoActivation, kNone, Tensors{to}, kNone, kNone);
+    constexpr int64_t kOneOutput = 3, kAlongRows = 0, kRunningCounts = 0, kNoActivation = 0, kNoGroups = 0;
+    const auto multiply = [&](const auto& scale, const auto& x_scale) {
+      if (nz) {
+        l.Run(cann().GroupedMatmulWeightNz, Tensors{x}, Tensors{weight}, kNone, scale, kNone, kNone, kNone,
+              x_scale, ends, kNone, kNone, kNone, kOneOutput, kAlongRows, kRunningCounts, kNoActivation,
+              kNone, kNoGroups, Tensors{to}, kNone, kNone);
+      } else {
+        l.Run(cann().GroupedMatmulV5, Tensors{x}, Tensors{weight}, kNone, scale, kNone, kNone, kNone, x_scale,
+              ends, kNone, kNone, kNone, kOneOutput, kAlongRows, kRunningCounts, kNoActivation, kNone,
+              Tensors{to}, kNone, kNone);
+      }
+    };
+    if (i8) {
+      char* scales = static_cast<char*>(a.pointer(kW)) + LayOutInt8(experts, n, k, nz).scales;
+      multiply(Tensors{View::Contiguous(scales, ACL_FLOAT, {experts, n})},
+               Tensors{View::Contiguous(a.pointer(kXScale), ACL_FLOAT, {x[0]})});
     } else {
-      l.Run(cann().GroupedMatmulV5, Tensors{x}, Tensors{weight}, kNone, kNone, kNone, kNone, kNone, kNone,
-            ends, kNone, kNone, kNone, kOneOutput, kAlongRows, kRunningCounts, kNoActivation, kNone,
-            Tensors{to}, kNone, kNone);
+      multiply(kNone, kNone);
     }
     if (!y.contiguous()) l.Copy(y, to);
   }

@@ -1,4 +1,5 @@
-// linear: Matmul, BatchMatMul where there are heads, QuantMatmul for INT8 rows.
+// linear: Matmul, BatchMatMul where there are heads, QuantMatmul for INT8 rows; their forms for weights in FRACTAL_NZ
+// where the weight was stored so.
 #include "backends/ascend/ops/kernel.h"
 #include "backends/ascend/ops/ops.h"
 #include "backends/ascend/weights.h"
@@ -25,8 +26,8 @@ class LinearKernel : public AscendKernel {
       if (w.dim[0] != 1) return Answer::No("INT8 rows by heads");
       return NeedActs(call, {kY, kResidual});
     }
-    if (w.layout != QIAO_LAYOUT_STRIDED || !IsAct(w))
-      return Answer::No("the weight must be f32 or bf16, row by row");
+    if (w.layout == QIAO_LAYOUT_PIECES || !IsAct(w))
+      return Answer::No("the weight must be stored as f32 or bf16");
     return NeedActs(call, {kX, kY, kResidual});
   }
 
@@ -58,6 +59,12 @@ class LinearKernel : public AscendKernel {
 
   static void Multiply(Launcher& l, const Arguments& a, const View& to) {
     const View x = Heads(a(kX));
+    const qiao_tensor& tensor = a.tensor(kW);
+    if (tensor.layout == QIAO_LAYOUT_OPAQUE) {
+      const View nz = View::FractalNz(a.pointer(kW), AclType(tensor.dtype), {tensor.dim[1], tensor.dim[2]});
+      l.Run(cann().MatmulWeightNz, x.Select(1, 0), nz.Swap(0, 1), to.Select(1, 0), kKeepDtype);
+      return;
+    }
     View w = a.All(kW);
     if (a.params<qiao_linear_params>().w_transposed == 0) w = w.Swap(1, 2);  // [B, K, N]
     if (w[0] == 1) {
@@ -68,20 +75,28 @@ class LinearKernel : public AscendKernel {
   }
 
   // y = f32(sum) * (x_scale * w_scale). QuantMatmul writes bf16 or the integers.
-  static void MultiplyIntegers(Launcher& l, const Arguments& a, const View& to) {
+  void MultiplyIntegers(Launcher& l, const Arguments& a, const View& to) const {
     const qiao_tensor& w = a.tensor(kW);
     const int64_t n = w.dim[1], k = w.dim[2];
-    const Int8Layout layout = LayOutInt8(1, n, k);
+    const bool nz = device().weights().nz();
     const View x = l.Packed(Heads(a(kX)).Select(1, 0));
-    const View weight = View::Contiguous(a.pointer(kW), ACL_INT8, {n, k});
-    const View w_scale = View::Contiguous(static_cast<char*>(a.pointer(kW)) + layout.scales, ACL_FLOAT, {n});
+    void* numbers = a.pointer(kW);
+    const View weight =
+        nz ? View::FractalNz(numbers, ACL_INT8, {k, n}) : View::Contiguous(numbers, ACL_INT8, {k, n});
+    const View w_scale =
+        View::Contiguous(static_cast<char*>(numbers) + LayOutInt8(1, n, k, nz).scales, ACL_FLOAT, {n});
     const View x_scale = View::Contiguous(a.pointer(kXScale), ACL_FLOAT, {x[0]});
-    if (to.dtype == ACL_BF16) {
-      l.Run(cann().QuantMatmulV4, x, weight, w_scale, kNone, x_scale, kNone, false, true, to);
-      return;
-    }
+    const auto multiply = [&](const auto& row_scale, const View& out) {
+      if (nz) {
+        l.Run(cann().QuantMatmulWeightNz, x, weight, row_scale, w_scale, kNone, kNone, kNone, kNone, kNone,
+              false, false, int64_t{0}, out);
+      } else {
+        l.Run(cann().QuantMatmulV4, x, weight, w_scale, kNone, row_scale, kNone, false, false, out);
+      }
+    };
+    if (to.dtype == ACL_BF16) return multiply(x_scale, to);
     const View integers = l.Temp(ACL_INT32, {x[0], n}), scale = l.Temp(ACL_FLOAT, {x[0], n});
-    l.Run(cann().QuantMatmulV4, x, weight, w_scale, kNone, kNone, kNone, false, true, integers);
+    multiply(kNone, integers);
     l.Run(cann().Mul, x_scale.Insert(1, 1), w_scale.Insert(0, 1), scale);
     l.Run(cann().Mul, integers, scale, to);
   }

@@ -25,12 +25,12 @@ bool FusedMeansTheSame(const qiao_moe_gate_params& p, bool bias) {
   return !Grouped(p) || p.mask_value == -kInfinity || (p.mask_value == 0 && softmax && !bias);
 }
 
-// Rows that are not live are routed nowhere.
+// Rows that are not live are routed nowhere. All rows are filled, and the live ones written after, because the dead ones
+// begin at any address.
 void FillDeadRows(Launcher& l, const Arguments& a, int64_t live) {
-  const int64_t dead = a.tensor(kIds).dim[0] - live;
-  if (dead == 0) return;
-  l.Run(cann().InplaceFillScalar, a.All(kIds).Slice(0, live, dead), Scalar(int32_t{-1}));
-  l.Run(cann().InplaceFillScalar, a.All(kWeights).Slice(0, live, dead), Scalar(0.0f));
+  if (live == a.tensor(kIds).dim[0]) return;
+  l.Run(cann().InplaceFillScalar, a.All(kIds), Scalar(int32_t{-1}));
+  l.Run(cann().InplaceFillScalar, a.All(kWeights), Scalar(0.0f));
 }
 
 // The composed gate of `rows` rows.
@@ -123,8 +123,12 @@ class Composed {
     const View ids = a_(kIds), w = a_(kWeights);
     const View other = l_.Temp(ACL_BOOL, {rows_, experts_}), same = l_.Temp(ACL_BOOL, {rows_, experts_});
     const View only = l_.Temp(ACL_FLOAT, {rows_, experts_}), total = l_.Temp(ACL_FLOAT, {rows_, 1});
-    const View index = l_.Temp(ACL_INT32, {rows_, 1}), weight = l_.Temp(ACL_FLOAT, {rows_, 1});
+    // One choice of all rows after the other, each at an aligned address.
+    const int64_t padded = (rows_ + 7) / 8 * 8;
+    const View indices = l_.Temp(ACL_INT32, {p_.k, padded}), chosen = l_.Temp(ACL_FLOAT, {p_.k, padded});
     for (int32_t j = 0; j < p_.k; ++j) {
+      const View index = indices.Slice(1, 0, rows_).Select(0, j).Insert(1, 1);
+      const View weight = chosen.Slice(1, 0, rows_).Select(0, j).Insert(1, 1);
       l_.Run(cann().ArgMax, c, int64_t{1}, true, index);
       Compare(index, other, same);
       // Scores are not negative: the largest of one and zeros is the one.
@@ -132,14 +136,14 @@ class Composed {
       l_.Run(cann().InplaceMaskedFillScalar, only, other, Scalar(0.0f));
       l_.Run(cann().Amax, only, Ints{1}, true, weight);
       l_.Run(cann().InplaceMaskedFillScalar, c, same, Scalar(-kInfinity));
-      l_.Copy(ids.Slice(1, j, 1), index);
-      l_.Copy(w.Slice(1, j, 1), weight);
       if (j == 0) {
         l_.Copy(total, weight);
       } else {
         l_.Run(cann().Add, total, weight, Scalar(1.0f), total);
       }
     }
+    l_.Copy(ids, indices.Slice(1, 0, rows_).Swap(0, 1));
+    l_.Copy(w, chosen.Slice(1, 0, rows_).Swap(0, 1));
     if (p_.renormalise) {
       l_.Run(cann().Adds, total, Scalar(p_.renorm_eps), Scalar(1.0f), total);
       l_.Run(cann().Div, w, total, w);
@@ -167,7 +171,7 @@ class MoeGateKernel : public AscendKernel {
  protected:
   void Emit(Launcher& l, const Arguments& a) const override {
     const int64_t rows = a.rows(kLogits);
-    FillDeadRows(l, a, l.measuring() ? 0 : rows);
+    FillDeadRows(l, a, rows);
     if (rows == 0) return;
     const auto& p = a.params<qiao_moe_gate_params>();
     if (!FusedMeansTheSame(p, a.has(kBias))) {

@@ -18,8 +18,8 @@ class MoePermuteKernel : public AscendKernel {
   uint32_t flags() const override { return QIAO_PLAN_ROW_INVARIANT; }
   void Emit(Launcher& l, const Arguments& a) const override {
     const int64_t rows = a.rows(kIds), k = a.tensor(kIds).dim[1], all = a.tensor(kIds).dim[0];
-    if (rows < all)
-      l.Run(cann().InplaceFillScalar, a.All(kSlot).Slice(0, rows, all - rows), Scalar(int32_t{-1}));
+    // All of them, because the dead ones begin at any address; the live ones are written after.
+    if (rows < all) l.Run(cann().InplaceFillScalar, a.All(kSlot), Scalar(int32_t{-1}));
     if (rows == 0) {
       l.Run(cann().InplaceFillScalar, a.All(kEnds), Scalar(int32_t{0}));
       return;

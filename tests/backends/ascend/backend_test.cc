@@ -85,8 +85,8 @@ TEST_F(Probe, NamesTheLibrariesThatAreMissing) {
   uint32_t count = 7;
   const std::string why = Ask("", folder_.string(), &count);
   EXPECT_EQ(count, 0u);
-  EXPECT_THAT(why, AllOf(HasSubstr(folder_.string()), HasSubstr("libascendcl.so"), HasSubstr("libnnopbase.so"),
-                         HasSubstr("libopapi.so")));
+  EXPECT_THAT(why, AllOf(HasSubstr(folder_.string()), HasSubstr("libascendcl.so"),
+                         HasSubstr("libnnopbase.so"), HasSubstr("libopapi.so")));
 }
 
 TEST_F(Probe, AnEmulatorThatIsNotBesideThePluginIsNotFound) {
@@ -97,7 +97,8 @@ TEST_F(Probe, AnEmulatorThatIsNotBesideThePluginIsNotFound) {
 
 // Another toolkit's libopapi.so: the one of the runtime, which has no operators.
 TEST_F(Probe, NamesTheSymbolsThatAreMissing) {
-  const auto emulator = std::filesystem::path(Open()->backend().path()).parent_path() / "qiao/cann-emulator/lib64";
+  const auto emulator =
+      std::filesystem::path(Open()->backend().path()).parent_path() / "qiao/cann-emulator/lib64";
   std::filesystem::create_directories(folder_ / "lib64");
   for (const char* name : {"libascendcl.so", "libnnopbase.so"})
     std::filesystem::create_symlink(emulator / name, folder_ / "lib64" / name);
@@ -192,7 +193,8 @@ TEST(AscendDevice, TheHostsBudgetIsAsked) {
 }
 
 TEST(AscendDevice, OptionsThatItDoesNotKnowAreRefused) {
-  auto device = hal::Device::Open("ascend", {.options = {{"speed", "warp"}}, .hooks = {}}, &ops::DescribeCall);
+  auto device =
+      hal::Device::Open("ascend", {.options = {{"speed", "warp"}}, .hooks = {}}, &ops::DescribeCall);
   ASSERT_FALSE(device.ok());
   EXPECT_THAT(device.status().ToString(), AllOf(HasSubstr("speed"), HasSubstr("int8_error")));
 }
@@ -314,7 +316,8 @@ struct AddCase {
   }
   void Put(int i, float value) {
     const std::vector<float> values(kRows * kCols, value);
-    ASSERT_TRUE(stream.CopyToDevice(buffers[static_cast<size_t>(i)].data(), values.data(), values.size() * 4).ok());
+    ASSERT_TRUE(
+        stream.CopyToDevice(buffers[static_cast<size_t>(i)].data(), values.data(), values.size() * 4).ok());
   }
   std::vector<float> Get() {
     std::vector<float> values(kRows * kCols);
@@ -356,7 +359,8 @@ TEST(AscendLaunch, AnErrorNamesTheOperatorItsArgumentsAndWhatCannSays) {
   absl::Status status = add.Launch(pointers, 4);
   if (status.ok()) status = add.stream.Synchronize();
   ASSERT_FALSE(status.ok()) << "host memory was taken for the device's";
-  EXPECT_THAT(status.ToString(), AllOf(HasSubstr("aclnnAdd"), HasSubstr("f32[4,32]"), HasSubstr("CANN says")));
+  EXPECT_THAT(status.ToString(),
+              AllOf(HasSubstr("aclnnAdd"), HasSubstr("f32[4,32]"), HasSubstr("CANN says")));
 }
 
 }  // namespace
