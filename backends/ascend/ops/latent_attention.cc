@@ -52,9 +52,14 @@ class LatentAttentionKernel : public AscendKernel {
 
   void Emit(Launcher& l, const Arguments& a) const override {
     if (fused_) return EmitFusedAttention(l, a, device().upper_triangle());
+    // The page table with its rows at aligned addresses.
+    const View table = a(kTable);
+    const View pages =
+        l.Temp(ACL_INT32, {a.tensor(kTable).dim[0], (table[1] + 7) / 8 * 8}).Slice(1, 0, table[1]);
+    if (a.rows(kQLatent) > 0) l.Copy(pages.Slice(0, 0, table[0]), table);
     for (const Sequence& s : Sequences(a)) {
       const uint64_t mark = l.Mark();
-      Attend(l, a, s);
+      Attend(l, a, s, pages);
       l.Release(mark);
     }
   }
@@ -84,11 +89,11 @@ class LatentAttentionKernel : public AscendKernel {
     return std::max<int64_t>(1, kScoreBytes / row_bytes);
   }
 
-  static void Attend(Launcher& l, const Arguments& a, const Sequence& s) {
+  static void Attend(Launcher& l, const Arguments& a, const Sequence& s, const View& table) {
     const View q_latent = a(kQLatent), q_rope = a(kQRope), o = a(kO);
     const int64_t heads = q_latent[1], latent = q_latent[2], rope = q_rope[2];
     const aclDataType type = q_latent.dtype;  // of the products' operands
-    const View keys = Keys(l, a, s, type, latent + rope);
+    const View keys = Keys(l, a, s, table, type, latent + rope);
     const int64_t at_once = RowsAtOnce(heads, s.length);
     for (int64_t first = 0; first < s.rows; first += at_once) {
       const uint64_t mark = l.Mark();
@@ -118,10 +123,11 @@ class LatentAttentionKernel : public AscendKernel {
 
   // Latent and rope key of each cached token side by side, [pages * page_tokens, L + R], of which the rows past the
   // sequence's length hold anything.
-  static View Keys(Launcher& l, const Arguments& a, const Sequence& s, aclDataType type, int64_t width) {
+  static View Keys(Launcher& l, const Arguments& a, const Sequence& s, const View& tables, aclDataType type,
+                   int64_t width) {
     const View latents = a.All(kLatentPool), ropes = a.All(kRopePool);
     const int64_t page_tokens = latents[1], pages = (s.length + page_tokens - 1) / page_tokens;
-    const View table = a.All(kTable).Select(0, s.index).Slice(0, 0, pages);
+    const View table = tables.Select(0, s.index).Slice(0, 0, pages);
     const View keys = l.Temp(type, {pages, page_tokens, width});
     const auto gather = [&](const View& pool, const View& to) {
       const View gathered = l.Temp(pool.dtype, {pages, page_tokens, pool[2]});
