@@ -97,6 +97,8 @@ absl::Status Overload(Target& target, Findings& findings) {
   for (const auto& [status, count] : counts.statuses)
     findings.Tell(absl::StrCat("status ", status), static_cast<double>(count));
   findings.Tell("refused within, p99", 1e3 * PercentileOf(counts.refused_after, 99), "ms");
+  findings.Promise("refused", static_cast<double>(counts.refused), "", counts.refused > 0,
+                   "some: a queue that holds all of it was not overloaded");
   findings.Promise("refused without Retry-After", static_cast<double>(counts.without_retry), "",
                    counts.without_retry == 0, "none");
   findings.Promise("other errors", static_cast<double>(counts.failed), "", counts.failed == 0, "none");
