@@ -1,5 +1,4 @@
-// What CANN's error codes mean, and what to do about them. The meanings are those that the public headers of
-// clients state (graphengine's inc/external/acl/error_codes, Apache-2.0) and what the two-phase interface documents.
+// What CANN's error codes mean, and what to do about them: the numbers as acl_base.h and acl_meta.h name them.
 #pragma once
 
 #include <qiao/backend.hpp>

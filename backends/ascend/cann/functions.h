@@ -31,7 +31,7 @@
 #include <aclnnop/aclnn_nan_to_num.h>
 #include <aclnnop/aclnn_ne_tensor.h>
 #include <aclnnop/aclnn_npu_format_cast.h>
-#include <aclnnop/aclnn_quant_matmul_v4.h>
+#include <aclnnop/aclnn_quant_matmul_v5.h>
 #include <aclnnop/aclnn_quant_matmul_weight_nz.h>
 #include <aclnnop/aclnn_rms_norm.h>
 #include <aclnnop/aclnn_rotary_position_embedding.h>
@@ -117,7 +117,7 @@
   X(NanToNum)                   \
   X(NeTensor)                   \
   X(NpuFormatCast)              \
-  X(QuantMatmulV4)              \
+  X(QuantMatmulV5)              \
   X(QuantMatmulWeightNz)        \
   X(RmsNorm)                    \
   X(RotaryPositionEmbedding)    \

@@ -16,7 +16,9 @@ bool Contiguous(const qiao_tensor& t) { return View::Of(t, nullptr, t.dim[0]).co
 
 }  // namespace
 
-Answer FusedAttentionTakes(const qiao_op_call& call) {
+Answer FusedAttentionTakes(const qiao_op_call& call, const Chip& chip) {
+  if (chip.has_f8)
+    return Answer::No("a 950 has another version of the fused operator, which is not used yet");
   const qiao_tensor &q = call.argument[kQLatent], &rope = call.argument[kQRope],
                     &pool = call.argument[kLatentPool];
   const int64_t heads = q.dim[1], page_tokens = pool.dim[1];

@@ -7,8 +7,8 @@
 namespace qiao::ascend {
 
 // Whether the operator takes a call: bf16, a latent of 512 and a rope key of 64, a power of two of heads, pages of a
-// multiple of 16 tokens, everything contiguous. Says why not.
-plugin::Answer FusedAttentionTakes(const qiao_op_call& call);
+// multiple of 16 tokens, everything contiguous, on a chip that has this version. Says why not.
+plugin::Answer FusedAttentionTakes(const qiao_op_call& call, const Chip& chip);
 
 // `mask`: i8 [2048, 2048] on the device, 1 above the diagonal.
 void EmitFusedAttention(Launcher& l, const Arguments& a, void* mask);

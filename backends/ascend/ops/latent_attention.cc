@@ -30,9 +30,9 @@ class LatentAttentionKernel : public AscendKernel {
  public:
   static constexpr char kName[] = "latent_attention";
   LatentAttentionKernel(AscendDevice& device, CallCopy call, const char* name)
-      : LatentAttentionKernel(device, call, FusedAttentionTakes(call.call()).yes, name) {}
+      : LatentAttentionKernel(device, call, FusedAttentionTakes(call.call(), device.chip()).yes, name) {}
 
-  static Answer Support(const qiao_op_call& call, const AscendDevice&) {
+  static Answer Support(const qiao_op_call& call, const AscendDevice& device) {
     if (ParamsOf<qiao_latent_attention_params>(call).scaled)
       return Answer::No("a cache in E4M3: this chip has no units for it; bf16 is the narrowest here");
     const qiao_tensor &q = call.argument[kQLatent], &latent = call.argument[kLatentPool];
@@ -41,7 +41,7 @@ class LatentAttentionKernel : public AscendKernel {
     if (q.dtype == QIAO_BF16 && latent.dtype != QIAO_BF16)
       return Answer::No("bf16 rows with a cache that is not");
     if (Answer acts = NeedActs(call, {kQLatent, kQRope, kLatentPool, kRopePool, kO}); !acts.yes) return acts;
-    const Answer fused = FusedAttentionTakes(call);
+    const Answer fused = FusedAttentionTakes(call, device.chip());
     return Answer::Yes(fused.yes ? "FusedInferAttentionScore" : "composed: " + fused.why);
   }
 

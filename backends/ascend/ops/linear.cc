@@ -87,12 +87,8 @@ class LinearKernel : public AscendKernel {
         View::Contiguous(static_cast<char*>(numbers) + LayOutInt8(1, n, k, nz).scales, ACL_FLOAT, {n});
     const View x_scale = View::Contiguous(a.pointer(kXScale), ACL_FLOAT, {x[0]});
     const auto multiply = [&](const auto& row_scale, const View& out) {
-      if (nz) {
-        l.Run(cann().QuantMatmulWeightNz, x, weight, row_scale, w_scale, kNone, kNone, kNone, kNone, kNone,
-              false, false, int64_t{0}, out);
-      } else {
-        l.Run(cann().QuantMatmulV4, x, weight, w_scale, kNone, row_scale, kNone, false, false, out);
-      }
+      l.Run(nz ? cann().QuantMatmulWeightNz : cann().QuantMatmulV5, x, weight, row_scale, w_scale, kNone,
+            kNone, kNone, kNone, kNone, false, false, int64_t{0}, out);
     };
     if (to.dtype == ACL_BF16) return multiply(x_scale, to);
     const View integers = l.Temp(ACL_INT32, {x[0], n}), scale = l.Temp(ACL_FLOAT, {x[0], n});
