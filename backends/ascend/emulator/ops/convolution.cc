@@ -53,10 +53,10 @@ void Convolve(const View& in, const View& weight, const View& out, const float* 
               if (x < 0) continue;
               for (int64_t k = 0; k < in_group; ++k) {
                 const int64_t ci = group * in_group + k;
-                const int64_t w = how.transposed
-                                      ? ci * weight.step(0) + (co % out_group) * weight.step(1)
-                                      : co * weight.step(0) + k * weight.step(1);
-                sum += static_cast<double>(in.as<float>()[n * in.step(0) + ci * in.step(1) + y * in.step(2) + x]) *
+                const int64_t w = how.transposed ? ci * weight.step(0) + (co % out_group) * weight.step(1)
+                                                 : co * weight.step(0) + k * weight.step(1);
+                sum += static_cast<double>(
+                           in.as<float>()[n * in.step(0) + ci * in.step(1) + y * in.step(2) + x]) *
                        static_cast<double>(weight.as<float>()[w + i * weight.step(2) + j]);
               }
             }
@@ -71,36 +71,40 @@ void Convolve(const View& in, const View& weight, const View& out, const float* 
 
 }  // namespace
 
-aclnnStatus aclnnConvolutionGetWorkspaceSize(const aclTensor* input, const aclTensor* weight, const aclTensor* bias,
-                                             const aclIntArray* stride, const aclIntArray* padding,
-                                             const aclIntArray* dilation, bool transposed,
-                                             const aclIntArray* outputPadding, const int64_t groups, aclTensor* output,
-                                             int8_t cubeMathType, uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnConvolutionGetWorkspaceSize(const aclTensor* input, const aclTensor* weight,
+                                             const aclTensor* bias, const aclIntArray* stride,
+                                             const aclIntArray* padding, const aclIntArray* dilation,
+                                             bool transposed, const aclIntArray* outputPadding,
+                                             const int64_t groups, aclTensor* output, int8_t cubeMathType,
+                                             uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnConvolution", workspaceSize, executor);
   const int x = op.In("input", input), w = op.In("weight", weight), b = op.MaybeIn("bias", bias),
             y = op.Out("output", output);
-  for (const auto& [name, array] : {std::pair{"stride", stride}, {"padding", padding}, {"dilation", dilation}})
+  for (const auto& [name, array] :
+       {std::pair{"stride", stride}, {"padding", padding}, {"dilation", dilation}})
     op.Needs(name, array);
   op.DType(x, kFloats).DType(w, kFloats).DType(b, kFloats).DType(y, kFloats).SameDType(x, w).SameDType(x, y);
-  op.Rank(x, 3, 4).Require(cubeMathType >= 0 && cubeMathType <= 3, "cubeMathType is %d; it must be 0 to 3", cubeMathType);
+  op.Rank(x, 3, 4).Require(cubeMathType >= 0 && cubeMathType <= 3, "cubeMathType is %d; it must be 0 to 3",
+                           cubeMathType);
   op.Require(groups > 0, "groups is %d", groups);
   if (!op.ok()) return op.Finish({});
   const View in = op.at(x), k = op.at(w);
   op.Rank(w, in.rank, in.rank).Rank(y, in.rank, in.rank);
   const auto dims = static_cast<size_t>(in.rank - 2);
   for (const auto* array : {stride, padding, dilation})
-    op.Require(array->values.size() == 1 || array->values.size() == dims, "stride, padding and dilation have %d entries each",
-               dims);
-  op.Require(!transposed || !outputPadding || outputPadding->values.size() <= dims, "outputPadding has %d entries, not %d",
-             outputPadding ? outputPadding->values.size() : 0, dims);
+    op.Require(array->values.size() == 1 || array->values.size() == dims,
+               "stride, padding and dilation have %d entries each", dims);
+  op.Require(!transposed || !outputPadding || outputPadding->values.size() <= dims,
+             "outputPadding has %d entries, not %d", outputPadding ? outputPadding->values.size() : 0, dims);
   if (!op.ok()) return op.Finish({});
   Convolved how;
   how.groups = groups;
   how.transposed = transposed;
-  op.Require(in.size(1) % groups == 0 && k.size(0) % groups == 0, "input is %s, weight %s, in %d groups", in.ShapeString(),
-             k.ShapeString(), groups);
+  op.Require(in.size(1) % groups == 0 && k.size(0) % groups == 0, "input is %s, weight %s, in %d groups",
+             in.ShapeString(), k.ShapeString(), groups);
   op.Require(transposed ? k.size(0) == in.size(1) : k.size(1) == in.size(1) / groups,
-             "input is %s and weight %s, in %d groups: their channels differ", in.ShapeString(), k.ShapeString(), groups);
+             "input is %s and weight %s, in %d groups: their channels differ", in.ShapeString(),
+             k.ShapeString(), groups);
   const int64_t channels = transposed ? k.size(1) * groups : k.size(0);
   View expected = in;
   expected.dim[1] = channels;
@@ -113,14 +117,17 @@ aclnnStatus aclnnConvolutionGetWorkspaceSize(const aclTensor* input, const aclTe
     op.Require(window.good(), "a stride or a dilation is not positive, or a padding negative");
     if (!op.ok()) return op.Finish({});
     const int64_t n = in.size(static_cast<int>(d) + 2), extra = EntryOf(outputPadding, d, 0);
-    expected.dim[d + 2] = transposed ? (n - 1) * window.stride - 2 * window.before + window.reach() + extra : window.Count(n);
+    expected.dim[d + 2] =
+        transposed ? (n - 1) * window.stride - 2 * window.before + window.reach() + extra : window.Count(n);
   }
-  op.Require(op.at(y).SameShape(expected), "output is %s; it must be %s", op.at(y).ShapeString(), expected.ShapeString());
+  op.Require(op.at(y).SameShape(expected), "output is %s; it must be %s", op.at(y).ShapeString(),
+             expected.ShapeString());
   if (op.has(b)) op.Shape(b, {channels});
   const F32Operands operands = OperandsFor(cubeMathType);
   return op.Finish([=](const Args& args) {
     if (args[y].empty()) return;
-    const Buffer from = Operand(args[x], operands), kernel = Operand(args[w], operands), to(ACL_FLOAT, args[y]);
+    const Buffer from = Operand(args[x], operands), kernel = Operand(args[w], operands),
+                 to(ACL_FLOAT, args[y]);
     Buffer add;
     if (args.has(b)) add = Converted(args[b], ACL_FLOAT);
     Convolve(Planar(from), Planar(kernel), Planar(to), args.has(b) ? add.as<float>() : nullptr, how);
@@ -129,15 +136,19 @@ aclnnStatus aclnnConvolutionGetWorkspaceSize(const aclTensor* input, const aclTe
 }
 QIAO_ACLNN_LAUNCH(Convolution)
 
-aclnnStatus aclnnIm2colGetWorkspaceSize(const aclTensor* self, const aclIntArray* kernelSize, const aclIntArray* dilation,
-                                        const aclIntArray* padding, const aclIntArray* stride, const aclTensor* out,
+aclnnStatus aclnnIm2colGetWorkspaceSize(const aclTensor* self, const aclIntArray* kernelSize,
+                                        const aclIntArray* dilation, const aclIntArray* padding,
+                                        const aclIntArray* stride, const aclTensor* out,
                                         uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnIm2col", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.DType(x, kFloats).SameDType(x, y).Rank(x, 3, 4);
-  for (const auto& [name, array] :
-       {std::pair{"kernelSize", kernelSize}, {"dilation", dilation}, {"padding", padding}, {"stride", stride}})
-    if (op.Needs(name, array)) op.Require(array->values.size() == 2, "%s has %d entries; it must have 2", name, array->values.size());
+  for (const auto& [name, array] : {std::pair{"kernelSize", kernelSize},
+                                    {"dilation", dilation},
+                                    {"padding", padding},
+                                    {"stride", stride}})
+    if (op.Needs(name, array))
+      op.Require(array->values.size() == 2, "%s has %d entries; it must have 2", name, array->values.size());
   if (!op.ok()) return op.Finish({});
   const View from = Batched(op.at(x));
   Windows w;
@@ -164,7 +175,8 @@ aclnnStatus aclnnIm2colGetWorkspaceSize(const aclTensor* self, const aclIntArray
     Pool().ParallelFor(to.size(0) * to.size(1), RowGrain(places), [&](int64_t begin, int64_t end, int) {
       std::vector<float> row(static_cast<size_t>(places)), line(static_cast<size_t>(in.size(3)));
       for (int64_t r = begin; r < end; ++r) {
-        const int64_t n = r / to.size(1), c = r % to.size(1) / taps, ky = r % taps / w[1].kernel, kx = r % w[1].kernel;
+        const int64_t n = r / to.size(1), c = r % to.size(1) / taps, ky = r % taps / w[1].kernel,
+                      kx = r % w[1].kernel;
         const View plane = in.Select(0, n).Select(0, c);
         for (int64_t i = 0; i < count[0]; ++i) {
           const int64_t v = i * w[0].stride - w[0].before + ky * w[0].dilation;

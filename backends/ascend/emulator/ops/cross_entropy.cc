@@ -10,7 +10,8 @@ using namespace qiao::cann;
 
 aclnnStatus aclnnSoftmaxCrossEntropyWithLogitsGetWorkspaceSize(const aclTensor* features, aclTensor* labels,
                                                                aclTensor* loss, aclTensor* backprop,
-                                                               uint64_t* workspaceSize, aclOpExecutor** executor) {
+                                                               uint64_t* workspaceSize,
+                                                               aclOpExecutor** executor) {
   Operator op("aclnnSoftmaxCrossEntropyWithLogits", workspaceSize, executor);
   const int x = op.In("features", features), t = op.In("labels", labels), l = op.Out("loss", loss),
             g = op.Out("backprop", backprop);

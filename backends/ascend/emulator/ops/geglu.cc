@@ -7,9 +7,9 @@
 
 using namespace qiao::cann;
 
-aclnnStatus aclnnGeGluV3GetWorkspaceSize(const aclTensor* self, int64_t dim, int64_t approximate, bool activateLeft,
-                                         aclTensor* out, aclTensor* outGelu, uint64_t* workspaceSize,
-                                         aclOpExecutor** executor) {
+aclnnStatus aclnnGeGluV3GetWorkspaceSize(const aclTensor* self, int64_t dim, int64_t approximate,
+                                         bool activateLeft, aclTensor* out, aclTensor* outGelu,
+                                         uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnGeGluV3", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out), g = op.Out("outGelu", outGelu);
   op.DType(x, kFloats).SameDType(x, y).SameDType(x, g).Rank(x, 1, kMaxDims).SameShape(y, g);
@@ -17,9 +17,11 @@ aclnnStatus aclnnGeGluV3GetWorkspaceSize(const aclTensor* self, int64_t dim, int
   const int along = static_cast<int>(op.Dim(x, dim));
   if (op.ok()) {
     const View& v = op.at(x);
-    op.Require(v.size(along) % 2 == 0, "dimension %d of self has %d elements, which is odd", along, v.size(along));
+    op.Require(v.size(along) % 2 == 0, "dimension %d of self has %d elements, which is odd", along,
+               v.size(along));
     const View half = v.Narrow(along, 0, v.size(along) / 2);
-    op.Require(op.at(y).SameShape(half), "out is %s; it must be %s", op.at(y).ShapeString(), half.ShapeString());
+    op.Require(op.at(y).SameShape(half), "out is %s; it must be %s", op.at(y).ShapeString(),
+               half.ShapeString());
   }
   return op.Finish([=](const Args& args) {
     const View& v = args[x];

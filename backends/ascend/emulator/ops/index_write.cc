@@ -34,9 +34,9 @@ aclnnStatus aclnnInplaceIndexCopyGetWorkspaceSize(aclTensor* selfRef, int64_t di
 }
 QIAO_ACLNN_LAUNCH(InplaceIndexCopy)
 
-aclnnStatus aclnnInplaceIndexFillTensorGetWorkspaceSize(aclTensor* selfRef, int64_t dim, const aclIntArray* index,
-                                                        const aclScalar* value, uint64_t* workspaceSize,
-                                                        aclOpExecutor** executor) {
+aclnnStatus aclnnInplaceIndexFillTensorGetWorkspaceSize(aclTensor* selfRef, int64_t dim,
+                                                        const aclIntArray* index, const aclScalar* value,
+                                                        uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnInplaceIndexFillTensor", workspaceSize, executor);
   const int x = op.InOut("selfRef", selfRef);
   op.Rank(x, 1, kMaxDims);
@@ -46,7 +46,8 @@ aclnnStatus aclnnInplaceIndexFillTensorGetWorkspaceSize(aclTensor* selfRef, int6
   op.Require(HasElements(op.at(x).dtype), "selfRef is %s", NameOf(op.at(x).dtype));
   const int64_t length = op.at(x).size(along);
   for (int64_t i : index->values)
-    op.Require(i >= -length && i < length, "index %d is outside of dimension %d, which has %d", i, along, length);
+    op.Require(i >= -length && i < length, "index %d is outside of dimension %d, which has %d", i, along,
+               length);
   return op.Finish([=, at = index->values, value = *value](const Args& args) {
     const View& to = args[x];
     Buffer one(to.dtype, {1});

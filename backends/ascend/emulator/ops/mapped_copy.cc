@@ -74,8 +74,8 @@ aclnnStatus FinishMapped(Operator& op, int self, int out, IndexMaps maps, const 
   View expected = op.at(self);
   for (int d = 0; d < expected.rank; ++d)
     expected.dim[static_cast<size_t>(d)] = static_cast<int64_t>(maps[static_cast<size_t>(d)].size());
-  op.Require(op.at(out).SameShape(expected), "%s is %s; it must be %s", op.name(out), op.at(out).ShapeString(),
-             expected.ShapeString());
+  op.Require(op.at(out).SameShape(expected), "%s is %s; it must be %s", op.name(out),
+             op.at(out).ShapeString(), expected.ShapeString());
   if (!op.ok()) return op.Finish({});
   std::vector<char> value;
   if (fill) {

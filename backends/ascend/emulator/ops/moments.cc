@@ -18,7 +18,8 @@ Moments MomentsOf(const float* v, int64_t n, double eps) {
   double sum = 0, squares = 0;
   for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(v[i]);
   const double mean = sum / static_cast<double>(n);
-  for (int64_t i = 0; i < n; ++i) squares += (static_cast<double>(v[i]) - mean) * (static_cast<double>(v[i]) - mean);
+  for (int64_t i = 0; i < n; ++i)
+    squares += (static_cast<double>(v[i]) - mean) * (static_cast<double>(v[i]) - mean);
   return {mean, 1 / std::sqrt(squares / static_cast<double>(n) + eps)};
 }
 
@@ -28,7 +29,8 @@ void Normalise(const View& x, int64_t rows, double eps, const View& out, const V
                Affine affine) {
   if (x.empty()) return;
   const int64_t width = x.elements() / rows;
-  const Buffer from = Converted(x, ACL_FLOAT), to(ACL_FLOAT, out), means(ACL_FLOAT, {rows}), rstds(ACL_FLOAT, {rows});
+  const Buffer from = Converted(x, ACL_FLOAT), to(ACL_FLOAT, out), means(ACL_FLOAT, {rows}),
+               rstds(ACL_FLOAT, {rows});
   Pool().ParallelFor(rows, RowGrain(width), [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const float* v = from.as<float>() + r * width;
@@ -61,8 +63,9 @@ void CheckFloats(Operator& op, int x, std::initializer_list<int> others) {
   for (int slot : others) {
     op.DType(slot, kFloats);
     if (op.ok() && op.has(slot))
-      op.Require(op.at(slot).dtype == op.at(x).dtype || op.at(slot).dtype == ACL_FLOAT, "%s is %s and %s is %s",
-                 op.name(slot), NameOf(op.at(slot).dtype), op.name(x), NameOf(op.at(x).dtype));
+      op.Require(op.at(slot).dtype == op.at(x).dtype || op.at(slot).dtype == ACL_FLOAT,
+                 "%s is %s and %s is %s", op.name(slot), NameOf(op.at(slot).dtype), op.name(x),
+                 NameOf(op.at(x).dtype));
   }
 }
 
@@ -80,13 +83,15 @@ std::vector<float> Floats(const View& v) {
 }  // namespace
 
 aclnnStatus aclnnLayerNormGetWorkspaceSize(const aclTensor* input, const aclIntArray* normalizedShape,
-                                           const aclTensor* weightOptional, const aclTensor* biasOptional, double eps,
-                                           aclTensor* out, aclTensor* meanOutOptional, aclTensor* rstdOutOptional,
-                                           uint64_t* workspaceSize, aclOpExecutor** executor) {
+                                           const aclTensor* weightOptional, const aclTensor* biasOptional,
+                                           double eps, aclTensor* out, aclTensor* meanOutOptional,
+                                           aclTensor* rstdOutOptional, uint64_t* workspaceSize,
+                                           aclOpExecutor** executor) {
   Operator op("aclnnLayerNorm", workspaceSize, executor);
   const int x = op.In("input", input), w = op.MaybeIn("weightOptional", weightOptional),
             b = op.MaybeIn("biasOptional", biasOptional), y = op.Out("out", out),
-            m = op.MaybeOut("meanOutOptional", meanOutOptional), r = op.MaybeOut("rstdOutOptional", rstdOutOptional);
+            m = op.MaybeOut("meanOutOptional", meanOutOptional),
+            r = op.MaybeOut("rstdOutOptional", rstdOutOptional);
   if (!op.Needs("normalizedShape", normalizedShape)) return op.Finish({});
   CheckFloats(op, x, {w, b, y, m, r});
   op.SameDType(x, y).SameShape(x, y);
@@ -94,7 +99,8 @@ aclnnStatus aclnnLayerNormGetWorkspaceSize(const aclTensor* input, const aclIntA
   const View& v = op.at(x);
   const std::vector<int64_t>& shape = normalizedShape->values;
   bool trailing = !shape.empty() && shape.size() <= static_cast<size_t>(v.rank);
-  for (size_t d = 1; trailing && d <= shape.size(); ++d) trailing = shape[shape.size() - d] == v.size(-static_cast<int>(d));
+  for (size_t d = 1; trailing && d <= shape.size(); ++d)
+    trailing = shape[shape.size() - d] == v.size(-static_cast<int>(d));
   op.Require(trailing, "normalizedShape is not how input's shape %s ends", v.ShapeString());
   const int64_t rows = op.ok() ? v.elements(0, v.rank - static_cast<int>(shape.size())) : 1;
   for (int slot : {w, b}) CheckCount(op, slot, rows ? v.elements() / rows : 0);
@@ -106,22 +112,25 @@ aclnnStatus aclnnLayerNormGetWorkspaceSize(const aclTensor* input, const aclIntA
     Normalise(args[x], rows, eps, args[y], args.has(m) ? &args[m] : nullptr, args.has(r) ? &args[r] : nullptr,
               [&](int64_t, int64_t i) {
                 const auto k = static_cast<size_t>(i);
-                return std::pair<double, double>(weight.empty() ? 1.0f : weight[k], bias.empty() ? 0.0f : bias[k]);
+                return std::pair<double, double>(weight.empty() ? 1.0f : weight[k],
+                                                 bias.empty() ? 0.0f : bias[k]);
               });
   });
 }
 QIAO_ACLNN_LAUNCH(LayerNorm)
 
-aclnnStatus aclnnGroupNormGetWorkspaceSize(const aclTensor* self, const aclTensor* gamma, const aclTensor* beta, int64_t N,
-                                           int64_t C, int64_t HxW, int64_t group, double eps, aclTensor* out,
-                                           aclTensor* meanOut, aclTensor* rstdOut, uint64_t* workspaceSize,
+aclnnStatus aclnnGroupNormGetWorkspaceSize(const aclTensor* self, const aclTensor* gamma,
+                                           const aclTensor* beta, int64_t N, int64_t C, int64_t HxW,
+                                           int64_t group, double eps, aclTensor* out, aclTensor* meanOut,
+                                           aclTensor* rstdOut, uint64_t* workspaceSize,
                                            aclOpExecutor** executor) {
   Operator op("aclnnGroupNorm", workspaceSize, executor);
-  const int x = op.In("self", self), g = op.MaybeIn("gamma", gamma), b = op.MaybeIn("beta", beta), y = op.Out("out", out),
-            m = op.Out("meanOut", meanOut), r = op.Out("rstdOut", rstdOut);
+  const int x = op.In("self", self), g = op.MaybeIn("gamma", gamma), b = op.MaybeIn("beta", beta),
+            y = op.Out("out", out), m = op.Out("meanOut", meanOut), r = op.Out("rstdOut", rstdOut);
   CheckFloats(op, x, {g, b, y, m, r});
   op.SameDType(x, y).SameShape(x, y).Rank(x, 2, kMaxDims);
-  op.Require(N >= 0 && C > 0 && HxW >= 0 && group > 0 && C % group == 0, "N %d, C %d, HxW %d, group %d", N, C, HxW, group);
+  op.Require(N >= 0 && C > 0 && HxW >= 0 && group > 0 && C % group == 0, "N %d, C %d, HxW %d, group %d", N, C,
+             HxW, group);
   CheckCount(op, x, N * C * HxW);
   for (int slot : {g, b}) CheckCount(op, slot, C);
   for (int slot : {m, r}) CheckCount(op, slot, N * group);

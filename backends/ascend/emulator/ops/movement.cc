@@ -17,16 +17,17 @@ using namespace qiao::cann;
 
 namespace {
 
-constexpr std::initializer_list<aclDataType> kCatTypes = {ACL_FLOAT, ACL_FLOAT16, ACL_BF16,  ACL_DOUBLE, ACL_INT8,
-                                                          ACL_UINT8, ACL_INT16,   ACL_INT32, ACL_INT64,  ACL_BOOL};
+constexpr std::initializer_list<aclDataType> kCatTypes = {ACL_FLOAT, ACL_FLOAT16, ACL_BF16,  ACL_DOUBLE,
+                                                          ACL_INT8,  ACL_UINT8,   ACL_INT16, ACL_INT32,
+                                                          ACL_INT64, ACL_BOOL};
 
 // Joins nothing: the shape [0], which is passed over whatever the others are.
 bool Nothing(const View& v) { return v.rank == 1 && v.size(0) == 0; }
 
 }  // namespace
 
-aclnnStatus aclnnCatGetWorkspaceSize(const aclTensorList* tensors, int64_t dim, aclTensor* out, uint64_t* workspaceSize,
-                                     aclOpExecutor** executor) {
+aclnnStatus aclnnCatGetWorkspaceSize(const aclTensorList* tensors, int64_t dim, aclTensor* out,
+                                     uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnCat", workspaceSize, executor);
   const int x = op.InList("tensors", tensors), y = op.Out("out", out);
   op.DType(x, kCatTypes).DType(y, kCatTypes);
@@ -38,11 +39,12 @@ aclnnStatus aclnnCatGetWorkspaceSize(const aclTensorList* tensors, int64_t dim, 
     if (Nothing(v)) continue;
     bool fits = v.rank == to.rank;
     for (int d = 0; fits && d < v.rank; ++d) fits = d == along || v.size(d) == to.size(d);
-    op.Require(fits, "tensors has one of %s, and out is %s, along dimension %d", v.ShapeString(), to.ShapeString(), along);
+    op.Require(fits, "tensors has one of %s, and out is %s, along dimension %d", v.ShapeString(),
+               to.ShapeString(), along);
     if (op.ok()) length += v.size(along);
   }
-  op.Require(to.rank > 0 && length == to.size(along), "the tensors have %d slices along dimension %d, out is %s", length,
-             along, to.ShapeString());
+  op.Require(to.rank > 0 && length == to.size(along),
+             "the tensors have %d slices along dimension %d, out is %s", length, along, to.ShapeString());
   return op.Finish([=](const Args& args) {
     int64_t begin = 0;
     for (const View& v : args.list(x)) {
@@ -55,8 +57,9 @@ aclnnStatus aclnnCatGetWorkspaceSize(const aclTensorList* tensors, int64_t dim, 
 }
 QIAO_ACLNN_LAUNCH(Cat)
 
-aclnnStatus aclnnSliceGetWorkspaceSize(const aclTensor* self, int64_t dim, int64_t start, int64_t end, int64_t step,
-                                       aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnSliceGetWorkspaceSize(const aclTensor* self, int64_t dim, int64_t start, int64_t end,
+                                       int64_t step, aclTensor* out, uint64_t* workspaceSize,
+                                       aclOpExecutor** executor) {
   Operator op("aclnnSlice", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.Rank(x, 1, kMaxDims).Require(step > 0, "step is %d; it must be positive", step);
@@ -78,7 +81,8 @@ aclnnStatus aclnnRepeatGetWorkspaceSize(const aclTensor* self, const aclIntArray
   if (!op.Needs("repeats", repeats) || !op.ok()) return op.Finish({});
   const int rank = static_cast<int>(repeats->values.size());
   op.SameDType(x, y).Require(rank >= op.at(x).rank && rank <= kMaxDims,
-                             "repeats has %d entries, self %d dimensions; %d is the most", rank, op.at(x).rank, kMaxDims);
+                             "repeats has %d entries, self %d dimensions; %d is the most", rank,
+                             op.at(x).rank, kMaxDims);
   op.Require(BytesOf(op.at(x).dtype) > 0, "self is %s", NameOf(op.at(x).dtype));
   if (!op.ok()) return op.Finish({});
   View wide = op.at(x);
@@ -90,9 +94,11 @@ aclnnStatus aclnnRepeatGetWorkspaceSize(const aclTensor* self, const aclIntArray
     op.Require(times >= 0, "repeats[%d] is %d", d, times);
     if (!op.ok()) return op.Finish({});
     expected.dim[static_cast<size_t>(d)] = wide.size(d) * times;
-    for (int64_t i = 0; i < wide.size(d) * times; ++i) maps[static_cast<size_t>(d)].push_back(i % wide.size(d));
+    for (int64_t i = 0; i < wide.size(d) * times; ++i)
+      maps[static_cast<size_t>(d)].push_back(i % wide.size(d));
   }
-  op.Require(op.at(y).SameShape(expected), "out is %s; it must be %s", op.at(y).ShapeString(), expected.ShapeString());
+  op.Require(op.at(y).SameShape(expected), "out is %s; it must be %s", op.at(y).ShapeString(),
+             expected.ShapeString());
   return op.Finish([=](const Args& args) {
     if (rank == 0) return CopyBits(args[y], args[x]);
     View from = args[x];
@@ -102,8 +108,9 @@ aclnnStatus aclnnRepeatGetWorkspaceSize(const aclTensor* self, const aclIntArray
 }
 QIAO_ACLNN_LAUNCH(Repeat)
 
-aclnnStatus aclnnRepeatInterleaveIntWithDimGetWorkspaceSize(const aclTensor* self, int64_t repeats, int64_t dim,
-                                                            int64_t outputSize, aclTensor* out, uint64_t* workspaceSize,
+aclnnStatus aclnnRepeatInterleaveIntWithDimGetWorkspaceSize(const aclTensor* self, int64_t repeats,
+                                                            int64_t dim, int64_t outputSize, aclTensor* out,
+                                                            uint64_t* workspaceSize,
                                                             aclOpExecutor** executor) {
   Operator op("aclnnRepeatInterleaveIntWithDim", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
@@ -127,8 +134,8 @@ aclnnStatus aclnnRollGetWorkspaceSize(const aclTensor* x, const aclIntArray* shi
   if (!op.Needs("shifts", shifts) || !op.Needs("dims", dims) || !op.ok()) return op.Finish({});
   auto shifted = [](int64_t i, int64_t shift, int64_t n) { return ((i - shift) % n + n) % n; };
   if (dims->values.empty()) {
-    op.SameDType(in, y).SameShape(in, y).Require(shifts->values.size() == 1, "dims is empty, and shifts has %d entries",
-                                                 shifts->values.size());
+    op.SameDType(in, y).SameShape(in, y).Require(
+        shifts->values.size() == 1, "dims is empty, and shifts has %d entries", shifts->values.size());
     op.Require(BytesOf(op.at(in).dtype) > 0, "x is %s", NameOf(op.at(in).dtype));
     if (!op.ok()) return op.Finish({});
     const int64_t shift = shifts->values[0];
@@ -146,8 +153,8 @@ aclnnStatus aclnnRollGetWorkspaceSize(const aclTensor* x, const aclIntArray* shi
       CopyBits(to, shaped);
     });
   }
-  op.Require(shifts->values.size() == dims->values.size(), "shifts has %d entries, dims %d", shifts->values.size(),
-             dims->values.size());
+  op.Require(shifts->values.size() == dims->values.size(), "shifts has %d entries, dims %d",
+             shifts->values.size(), dims->values.size());
   IndexMaps maps = IdentityMaps(op.at(in));
   for (size_t k = 0; op.ok() && k < dims->values.size(); ++k) {
     const auto d = static_cast<size_t>(op.Dim(in, dims->values[k]));
@@ -161,20 +168,22 @@ aclnnStatus aclnnRollGetWorkspaceSize(const aclTensor* x, const aclIntArray* shi
 }
 QIAO_ACLNN_LAUNCH(Roll)
 
-aclnnStatus aclnnConstantPadNdGetWorkspaceSize(const aclTensor* self, const aclIntArray* pad, const aclScalar* value,
-                                               aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnConstantPadNdGetWorkspaceSize(const aclTensor* self, const aclIntArray* pad,
+                                               const aclScalar* value, aclTensor* out,
+                                               uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnConstantPadNd", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   if (!op.Needs("pad", pad) || !op.Needs("value", value) || !op.ok()) return op.Finish({});
   const View& v = op.at(x);
   const std::vector<int64_t>& pads = pad->values;
-  op.Require(pads.size() % 2 == 0 && pads.size() <= 2 * static_cast<size_t>(v.rank), "pad has %d entries, self is %s",
-             pads.size(), v.ShapeString());
+  op.Require(pads.size() % 2 == 0 && pads.size() <= 2 * static_cast<size_t>(v.rank),
+             "pad has %d entries, self is %s", pads.size(), v.ShapeString());
   if (!op.ok()) return op.Finish({});
   IndexMaps maps = IdentityMaps(v);
   for (size_t k = 0; k < pads.size() / 2; ++k) {
     const size_t d = maps.size() - 1 - k;
-    const auto n = static_cast<int64_t>(maps[d].size()), before = pads[2 * k], length = n + before + pads[2 * k + 1];
+    const auto n = static_cast<int64_t>(maps[d].size()), before = pads[2 * k],
+               length = n + before + pads[2 * k + 1];
     op.Require(length >= 0, "pad cuts %d off dimension %d, which has %d", n - length, d, n);
     if (!op.ok()) return op.Finish({});
     maps[d].clear();
@@ -184,8 +193,9 @@ aclnnStatus aclnnConstantPadNdGetWorkspaceSize(const aclTensor* self, const aclI
 }
 QIAO_ACLNN_LAUNCH(ConstantPadNd)
 
-aclnnStatus aclnnReflectionPad1dGetWorkspaceSize(const aclTensor* self, const aclIntArray* padding, aclTensor* out,
-                                                 uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnReflectionPad1dGetWorkspaceSize(const aclTensor* self, const aclIntArray* padding,
+                                                 aclTensor* out, uint64_t* workspaceSize,
+                                                 aclOpExecutor** executor) {
   Operator op("aclnnReflectionPad1d", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.Rank(x, 2, 3);
@@ -194,8 +204,8 @@ aclnnStatus aclnnReflectionPad1dGetWorkspaceSize(const aclTensor* self, const ac
   if (!op.ok()) return op.Finish({});
   IndexMaps maps = IdentityMaps(op.at(x));
   const int64_t n = op.at(x).size(-1), before = padding->values[0], after = padding->values[1];
-  op.Require(before < n && after < n && before > -n && after > -n, "padding is (%d, %d), self is %s", before, after,
-             op.at(x).ShapeString());
+  op.Require(before < n && after < n && before > -n && after > -n, "padding is (%d, %d), self is %s", before,
+             after, op.at(x).ShapeString());
   if (!op.ok()) return op.Finish({});
   maps.back().clear();
   for (int64_t i = -before; i < n + after; ++i) {
@@ -206,13 +216,15 @@ aclnnStatus aclnnReflectionPad1dGetWorkspaceSize(const aclTensor* self, const ac
 }
 QIAO_ACLNN_LAUNCH(ReflectionPad1d)
 
-aclnnStatus aclnnUpsampleNearest2dGetWorkspaceSize(const aclTensor* self, const aclIntArray* outputSize, aclTensor* out,
-                                                   uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnUpsampleNearest2dGetWorkspaceSize(const aclTensor* self, const aclIntArray* outputSize,
+                                                   aclTensor* out, uint64_t* workspaceSize,
+                                                   aclOpExecutor** executor) {
   Operator op("aclnnUpsampleNearest2d", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.Rank(x, 4, 4).DType(x, {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_DOUBLE, ACL_UINT8});
   if (!op.Needs("outputSize", outputSize) || !op.ok()) return op.Finish({});
-  op.Require(outputSize->values.size() == 2, "outputSize has %d entries; it must have 2", outputSize->values.size());
+  op.Require(outputSize->values.size() == 2, "outputSize has %d entries; it must have 2",
+             outputSize->values.size());
   op.Require(!op.at(x).empty(), "self is %s", op.at(x).ShapeString());
   if (!op.ok()) return op.Finish({});
   IndexMaps maps = IdentityMaps(op.at(x));

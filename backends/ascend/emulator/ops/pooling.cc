@@ -14,14 +14,16 @@ namespace {
 
 void CheckPool(Operator& op, int x, int y, const Windows& w, bool ceil) {
   op.DType(x, kFloats).SameDType(x, y).Rank(x, 3, 4);
-  op.Require(w[0].good() && w[1].good(), "a kernel, stride or dilation is not positive, or a padding is negative");
+  op.Require(w[0].good() && w[1].good(),
+             "a kernel, stride or dilation is not positive, or a padding is negative");
   if (!op.ok()) return;
   View expected = op.at(x);
   for (int d : {0, 1}) {
     const size_t at = static_cast<size_t>(expected.rank - 2 + d);
     expected.dim[at] = w[static_cast<size_t>(d)].Count(expected.dim[at], ceil);
   }
-  op.Require(op.at(y).SameShape(expected), "out is %s; it must be %s", op.at(y).ShapeString(), expected.ShapeString());
+  op.Require(op.at(y).SameShape(expected), "out is %s; it must be %s", op.at(y).ShapeString(),
+             expected.ShapeString());
 }
 
 // value(pool, elements of the padded input that the window covers): pool(add) is called with each real element.
@@ -58,10 +60,12 @@ void ForEachWindow(const View& x, const View& y, const Windows& w, Window_ windo
 
 }  // namespace
 
-aclnnStatus aclnnAvgPool2dGetWorkspaceSize(const aclTensor* self, const aclIntArray* kernelSize, const aclIntArray* strides,
-                                           const aclIntArray* paddings, const bool ceilMode, const bool countIncludePad,
-                                           const int64_t divisorOverride, const int8_t cubeMathType, aclTensor* out,
-                                           uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnAvgPool2dGetWorkspaceSize(const aclTensor* self, const aclIntArray* kernelSize,
+                                           const aclIntArray* strides, const aclIntArray* paddings,
+                                           const bool ceilMode, const bool countIncludePad,
+                                           const int64_t divisorOverride, const int8_t cubeMathType,
+                                           aclTensor* out, uint64_t* workspaceSize,
+                                           aclOpExecutor** executor) {
   Operator op("aclnnAvgPool2d", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   if (!op.Needs("kernelSize", kernelSize) || !op.Needs("strides", strides) || !op.Needs("paddings", paddings))
@@ -76,8 +80,8 @@ aclnnStatus aclnnAvgPool2dGetWorkspaceSize(const aclTensor* self, const aclIntAr
     w[d].kernel = EntryOf(kernelSize, d, 1);
     w[d].stride = EntryOf(strides, d, w[d].kernel);
     w[d].before = w[d].after = EntryOf(paddings, d, 0);
-    op.Require(w[d].before * 2 <= w[d].kernel, "a padding of %d for a kernel of %d: half is the most", w[d].before,
-               w[d].kernel);
+    op.Require(w[d].before * 2 <= w[d].kernel, "a padding of %d for a kernel of %d: half is the most",
+               w[d].before, w[d].kernel);
   }
   CheckPool(op, x, y, w, ceilMode);
   return op.Finish([=](const Args& args) {
@@ -92,8 +96,9 @@ aclnnStatus aclnnAvgPool2dGetWorkspaceSize(const aclTensor* self, const aclIntAr
 }
 QIAO_ACLNN_LAUNCH(AvgPool2d)
 
-aclnnStatus aclnnMaxPoolGetWorkspaceSize(const aclTensor* self, const aclIntArray* kernelShape, const aclIntArray* strides,
-                                         const int64_t autoPad, const aclIntArray* pads, const aclIntArray* dilations,
+aclnnStatus aclnnMaxPoolGetWorkspaceSize(const aclTensor* self, const aclIntArray* kernelShape,
+                                         const aclIntArray* strides, const int64_t autoPad,
+                                         const aclIntArray* pads, const aclIntArray* dilations,
                                          const int64_t ceilMode, aclTensor* out, uint64_t* workspaceSize,
                                          aclOpExecutor** executor) {
   Operator op("aclnnMaxPool", workspaceSize, executor);
@@ -106,8 +111,8 @@ aclnnStatus aclnnMaxPoolGetWorkspaceSize(const aclTensor* self, const aclIntArra
   for (const auto* array : {kernelShape, strides, dilations})
     op.Require(array->values.size() <= 2, "an array has %d entries; 1 or 2 are needed", array->values.size());
   const std::vector<int64_t>& pad = pads->values;
-  op.Require(!kernelShape->values.empty() && (pad.size() <= 2 || pad.size() == 4), "kernelShape has %d entries, pads %d",
-             kernelShape->values.size(), pad.size());
+  op.Require(!kernelShape->values.empty() && (pad.size() <= 2 || pad.size() == 4),
+             "kernelShape has %d entries, pads %d", kernelShape->values.size(), pad.size());
   if (!op.ok()) return op.Finish({});
   Windows w;
   for (size_t d = 0; d < 2; ++d) {

@@ -60,8 +60,8 @@ void Reduce(const View& from, uint32_t reduced, const View& to, Fold fold) {
     part.stride[static_cast<size_t>(part.rank++)] = from.step(d);
   }
   if (rest.rank == 0) rest = rest.Insert(0);
-  const int64_t count = rest.elements(), width = rest.size(-1), rows = rest.rows(), from_bytes = BytesOf(from.dtype),
-                to_bytes = BytesOf(to.dtype);
+  const int64_t count = rest.elements(), width = rest.size(-1), rows = rest.rows(),
+                from_bytes = BytesOf(from.dtype), to_bytes = BytesOf(to.dtype);
   Pool().ParallelFor(kept.elements(), RowGrain(count), [&](int64_t begin, int64_t end, int) {
     std::vector<T> values(static_cast<size_t>(count));
     for (int64_t i = begin; i < end; ++i) {

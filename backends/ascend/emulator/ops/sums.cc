@@ -32,7 +32,8 @@ uint32_t Reduced(Operator& op, int x, int y, const char* name, const aclIntArray
 }
 
 void CheckDType(Operator& op, int y, aclDataType dtype) {
-  if (op.ok()) op.Require(op.at(y).dtype == dtype, "dtype is %s and out is %s", NameOf(dtype), NameOf(op.at(y).dtype));
+  if (op.ok())
+    op.Require(op.at(y).dtype == dtype, "dtype is %s and out is %s", NameOf(dtype), NameOf(op.at(y).dtype));
 }
 
 double PNorm(const std::vector<double>& values, double p) {
@@ -65,15 +66,17 @@ aclnnStatus aclnnReduceSumGetWorkspaceSize(const aclTensor* self, const aclIntAr
       Reduce<double>(args[x], reduced, args[y],
                      [](const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0); });
     } else {
-      Reduce<int64_t>(args[x], reduced, args[y],
-                      [](const std::vector<int64_t>& v) { return std::accumulate(v.begin(), v.end(), int64_t{0}); });
+      Reduce<int64_t>(args[x], reduced, args[y], [](const std::vector<int64_t>& v) {
+        return std::accumulate(v.begin(), v.end(), int64_t{0});
+      });
     }
   });
 }
 QIAO_ACLNN_LAUNCH(ReduceSum)
 
-aclnnStatus aclnnMeanGetWorkspaceSize(const aclTensor* self, const aclIntArray* dim, bool keepDim, aclDataType dtype,
-                                      aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnMeanGetWorkspaceSize(const aclTensor* self, const aclIntArray* dim, bool keepDim,
+                                      aclDataType dtype, aclTensor* out, uint64_t* workspaceSize,
+                                      aclOpExecutor** executor) {
   Operator op("aclnnMean", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.DType(x, kFloats).DType(y, kFloats);
@@ -88,7 +91,8 @@ aclnnStatus aclnnMeanGetWorkspaceSize(const aclTensor* self, const aclIntArray* 
 QIAO_ACLNN_LAUNCH(Mean)
 
 aclnnStatus aclnnNormGetWorkspaceSize(const aclTensor* self, const aclScalar* pScalar, const aclIntArray* dim,
-                                      bool keepdim, aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
+                                      bool keepdim, aclTensor* out, uint64_t* workspaceSize,
+                                      aclOpExecutor** executor) {
   Operator op("aclnnNorm", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.DType(x, kFloats).DType(y, kFloats);
@@ -108,8 +112,8 @@ aclnnStatus aclnnCumsumGetWorkspaceSize(const aclTensor* self, int64_t dim, aclD
   CheckDType(op, y, dtype);
   const int along = static_cast<int>(op.Dim(x, dim));
   if (op.ok())
-    op.Require(HasElements(op.at(x).dtype) && HasElements(dtype), "self is %s and out %s", NameOf(op.at(x).dtype),
-               NameOf(dtype));
+    op.Require(HasElements(op.at(x).dtype) && HasElements(dtype), "self is %s and out %s",
+               NameOf(op.at(x).dtype), NameOf(dtype));
   return op.Finish([=](const Args& args) {
     if (args[x].empty()) return;
     const View from = Along(args[x], along), to = Along(args[y], along);
@@ -156,9 +160,11 @@ aclnnStatus aclnnArangeGetWorkspaceSize(const aclScalar* start, const aclScalar*
                                         aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnArange", workspaceSize, executor);
   const int y = op.Out("out", out);
-  if (!op.Needs("start", start) || !op.Needs("end", end) || !op.Needs("step", step) || !op.ok()) return op.Finish({});
+  if (!op.Needs("start", start) || !op.Needs("end", end) || !op.Needs("step", step) || !op.ok())
+    return op.Finish({});
   const double first = start->ToDouble(), last = end->ToDouble(), by = step->ToDouble();
-  op.Require(by != 0, "step is 0").Require((last - first) * by >= 0, "from %f to %f in steps of %f", first, last, by);
+  op.Require(by != 0, "step is 0")
+      .Require((last - first) * by >= 0, "from %f to %f in steps of %f", first, last, by);
   op.Require(HasElements(op.at(y).dtype), "out is %s", NameOf(op.at(y).dtype)).Rank(y, 1, kMaxDims);
   if (!op.ok()) return op.Finish({});
   // Scalars of f32 do not divide exactly: a count that is all but whole is whole.

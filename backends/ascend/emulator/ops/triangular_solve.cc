@@ -6,9 +6,10 @@
 
 using namespace qiao::cann;
 
-aclnnStatus aclnnTriangularSolveGetWorkspaceSize(const aclTensor* self, const aclTensor* A, bool upper, bool transpose,
-                                                 bool unitriangular, aclTensor* xOut, aclTensor* mOut,
-                                                 uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnTriangularSolveGetWorkspaceSize(const aclTensor* self, const aclTensor* A, bool upper,
+                                                 bool transpose, bool unitriangular, aclTensor* xOut,
+                                                 aclTensor* mOut, uint64_t* workspaceSize,
+                                                 aclOpExecutor** executor) {
   Operator op("aclnnTriangularSolve", workspaceSize, executor);
   const int b = op.In("self", self), a = op.In("A", A), x = op.Out("xOut", xOut), m = op.Out("mOut", mOut);
   op.DType(b, {ACL_FLOAT, ACL_DOUBLE}).Rank(b, 2, kMaxDims).Rank(a, 2, kMaxDims);

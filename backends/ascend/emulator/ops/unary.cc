@@ -82,8 +82,8 @@ aclnnStatus aclnnSignGetWorkspaceSize(const aclTensor* self, aclTensor* result, 
 }
 QIAO_ACLNN_LAUNCH(Sign)
 
-aclnnStatus aclnnGeluV2GetWorkspaceSize(const aclTensor* x, int64_t approximate, aclTensor* y, uint64_t* workspaceSize,
-                                        aclOpExecutor** executor) {
+aclnnStatus aclnnGeluV2GetWorkspaceSize(const aclTensor* x, int64_t approximate, aclTensor* y,
+                                        uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnGeluV2", workspaceSize, executor);
   const int in = op.In("x", x), out = op.Out("y", y);
   op.DType(in, kFloats).SameDType(in, out).SameShape(in, out);
@@ -92,8 +92,8 @@ aclnnStatus aclnnGeluV2GetWorkspaceSize(const aclTensor* x, int64_t approximate,
 }
 QIAO_ACLNN_LAUNCH(GeluV2)
 
-aclnnStatus aclnnClampMinGetWorkspaceSize(const aclTensor* self, const aclScalar* clipValueMin, aclTensor* out,
-                                          uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnClampMinGetWorkspaceSize(const aclTensor* self, const aclScalar* clipValueMin,
+                                          aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnClampMin", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.Needs("clipValueMin", clipValueMin);
@@ -102,8 +102,9 @@ aclnnStatus aclnnClampMinGetWorkspaceSize(const aclTensor* self, const aclScalar
 }
 QIAO_ACLNN_LAUNCH(ClampMin)
 
-aclnnStatus aclnnLeakyReluGetWorkspaceSize(const aclTensor* self, const aclScalar* negativeSlope, aclTensor* out,
-                                           uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnLeakyReluGetWorkspaceSize(const aclTensor* self, const aclScalar* negativeSlope,
+                                           aclTensor* out, uint64_t* workspaceSize,
+                                           aclOpExecutor** executor) {
   Operator op("aclnnLeakyRelu", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.Needs("negativeSlope", negativeSlope);
@@ -112,8 +113,9 @@ aclnnStatus aclnnLeakyReluGetWorkspaceSize(const aclTensor* self, const aclScala
 }
 QIAO_ACLNN_LAUNCH(LeakyRelu)
 
-aclnnStatus aclnnSoftplusGetWorkspaceSize(const aclTensor* self, const aclScalar* beta, const aclScalar* threshold,
-                                          aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnSoftplusGetWorkspaceSize(const aclTensor* self, const aclScalar* beta,
+                                          const aclScalar* threshold, aclTensor* out, uint64_t* workspaceSize,
+                                          aclOpExecutor** executor) {
   Operator op("aclnnSoftplus", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.Needs("beta", beta);
@@ -123,8 +125,9 @@ aclnnStatus aclnnSoftplusGetWorkspaceSize(const aclTensor* self, const aclScalar
 }
 QIAO_ACLNN_LAUNCH(Softplus)
 
-aclnnStatus aclnnPowScalarTensorGetWorkspaceSize(const aclScalar* self, const aclTensor* exponent, const aclTensor* out,
-                                                 uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnPowScalarTensorGetWorkspaceSize(const aclScalar* self, const aclTensor* exponent,
+                                                 const aclTensor* out, uint64_t* workspaceSize,
+                                                 aclOpExecutor** executor) {
   Operator op("aclnnPowScalarTensor", workspaceSize, executor);
   const bool given = op.Needs("self", self);
   const int x = op.In("exponent", exponent), y = op.Out("out", out);

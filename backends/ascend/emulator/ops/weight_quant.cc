@@ -35,32 +35,39 @@ View Grouped(const View& v, int64_t n) {
 }  // namespace
 
 aclnnStatus aclnnWeightQuantBatchMatmulV2GetWorkspaceSize(
-    const aclTensor* x, const aclTensor* weight, const aclTensor* antiquantScale, const aclTensor* antiquantOffsetOptional,
-    const aclTensor* quantScaleOptional, const aclTensor* quantOffsetOptional, const aclTensor* biasOptional,
-    int antiquantGroupSize, const aclTensor* y, uint64_t* workspaceSize, aclOpExecutor** executor) {
+    const aclTensor* x, const aclTensor* weight, const aclTensor* antiquantScale,
+    const aclTensor* antiquantOffsetOptional, const aclTensor* quantScaleOptional,
+    const aclTensor* quantOffsetOptional, const aclTensor* biasOptional, int antiquantGroupSize,
+    const aclTensor* y, uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnWeightQuantBatchMatmulV2", workspaceSize, executor);
   const int in = op.In("x", x), w = op.In("weight", weight), s = op.In("antiquantScale", antiquantScale),
             o = op.MaybeIn("antiquantOffsetOptional", antiquantOffsetOptional),
             qs = op.MaybeIn("quantScaleOptional", quantScaleOptional),
-            qo = op.MaybeIn("quantOffsetOptional", quantOffsetOptional), b = op.MaybeIn("biasOptional", biasOptional),
-            out = op.Out("y", y);
-  op.DType(in, {ACL_FLOAT16, ACL_BF16}).DType(w, {ACL_INT8, ACL_INT4}).SameDType(in, s).SameDType(in, o).SameDType(in, out);
+            qo = op.MaybeIn("quantOffsetOptional", quantOffsetOptional),
+            b = op.MaybeIn("biasOptional", biasOptional), out = op.Out("y", y);
+  op.DType(in, {ACL_FLOAT16, ACL_BF16})
+      .DType(w, {ACL_INT8, ACL_INT4})
+      .SameDType(in, s)
+      .SameDType(in, o)
+      .SameDType(in, out);
   op.Null(qs).Null(qo).DType(b, kFloats).Rank(in, 2, 2).Rank(w, 2, 2).Rank(s, 1, 2).Rank(o, 1, 2);
   if (!op.ok()) return op.Finish({});
-  const int64_t m_size = op.at(in).size(0), k_size = op.at(in).size(1), n_size = op.at(w).size(1), group = antiquantGroupSize;
+  const int64_t m_size = op.at(in).size(0), k_size = op.at(in).size(1), n_size = op.at(w).size(1),
+                group = antiquantGroupSize;
   op.Require(op.at(w).size(0) == k_size, "x is %s and weight is %s: K differs", op.at(in).ShapeString(),
              op.at(w).ShapeString());
   op.Require(op.at(w).format != ACL_FORMAT_FRACTAL_NZ, "weight is FRACTAL_NZ, which is not served");
   op.Require(group == 0 || (group >= 32 && group % 32 == 0 && group < k_size),
-             "antiquantGroupSize is %d; it must be 0, or a multiple of 32 that is less than K = %d", group, k_size);
+             "antiquantGroupSize is %d; it must be 0, or a multiple of 32 that is less than K = %d", group,
+             k_size);
   op.Shape(out, {m_size, n_size});
   const int64_t groups = group ? (k_size + group - 1) / group : 1;
   for (int slot : {s, o}) {
     if (!op.ok() || !op.has(slot)) continue;
     const View& v = op.at(slot);
     const bool one = !group && v.elements() == 1;
-    op.Require(one || (v.size(-1) == n_size && (v.rank == 1 ? 1 : v.size(0)) == groups), "%s is %s; it must be [%d, %d]",
-               op.name(slot), v.ShapeString(), groups, n_size);
+    op.Require(one || (v.size(-1) == n_size && (v.rank == 1 ? 1 : v.size(0)) == groups),
+               "%s is %s; it must be [%d, %d]", op.name(slot), v.ShapeString(), groups, n_size);
   }
   if (op.has(b)) op.Require(op.at(b).elements() == n_size, "biasOptional is %s", op.at(b).ShapeString());
   return op.Finish([=](const Args& args) {
@@ -83,7 +90,8 @@ aclnnStatus aclnnWeightQuantBatchMatmulV2GetWorkspaceSize(
         StoreRow(rows.view().dtype, rows.view().Row(n), 1, k_size, row.data());
       }
     });
-    Product(args[in], rows.view().Swap(0, 1), args[out], F32Operands::kKeep, args.has(b) ? bias.as<float>() : nullptr);
+    Product(args[in], rows.view().Swap(0, 1), args[out], F32Operands::kKeep,
+            args.has(b) ? bias.as<float>() : nullptr);
   });
 }
 QIAO_ACLNN_LAUNCH(WeightQuantBatchMatmulV2)
