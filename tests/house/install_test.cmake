@@ -22,7 +22,8 @@ run("cmake --install" ${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix})
 foreach(file bin/infer include/qiao/engine.h include/qiao/backend.h include/qiao/backend.hpp include/qiao/ops.h
         ${LIBDIR}/libqiao_engine.so ${LIBDIR}/qiao/libqiao_backend_cpu.so ${LIBDIR}/qiao/libqiao_backend_reference.so
         ${LIBDIR}/qiao/libqiao_backend_null.so ${LIBDIR}/cmake/qiao/qiao-config.cmake
-        ${LIBDIR}/cmake/qiao/qiao-config-version.cmake)
+        ${LIBDIR}/cmake/qiao/qiao-config-version.cmake
+        ${LIBDIR}/qiao/cann-emulator/NOTICE ${LIBDIR}/qiao/cann-emulator/lib64/libacl_op_compiler.so)
   if(NOT EXISTS ${prefix}/${file})
     message(FATAL_ERROR "cmake --install did not install ${file}")
   endif()
@@ -73,6 +74,28 @@ run("the serving consumer" ${CMAKE_COMMAND} -E chdir ${ROOT} ${WORK}/consumer-bu
   "In the beginning" "The function returns" "A transaction" "A view is")
 if(NOT output MATCHES "In the beginning.*\n80 tokens")
   message(FATAL_ERROR "the serving consumer printed \"${output}\"")
+endif()
+
+# The CANN emulator's tree as a toolkit, by a client in C that finds nothing but it.
+set(toolkit ${prefix}/${LIBDIR}/qiao/cann-emulator)
+file(WRITE ${WORK}/toolkit.c "#include <acl/acl.h>
+#include <stdio.h>
+int main(void) {
+  void* memory = 0;
+  int failed = aclInit(0) || aclrtSetDevice(0) || aclrtMalloc(&memory, 64, ACL_MEM_MALLOC_HUGE_FIRST) || aclrtFree(memory);
+  printf(\"%s %d\\n\", aclrtGetSocName(), failed);
+  return failed;
+}
+")
+set(sanitize "")
+if(ASAN)
+  set(sanitize -fsanitize=address,undefined)
+endif()
+run("compiling a client of the CANN emulator" ${C_COMPILER} ${sanitize} ${WORK}/toolkit.c -I${toolkit}/include
+  -L${toolkit}/lib64 -lascendcl -lacl_op_compiler -Wl,-rpath,${toolkit}/lib64 -o ${WORK}/toolkit)
+run("the client of the CANN emulator" ${WORK}/toolkit)
+if(NOT output STREQUAL "Ascend910B4 0\n")
+  message(FATAL_ERROR "the client of the CANN emulator printed \"${output}\"")
 endif()
 
 file(COPY ${ROOT}/backends/null DESTINATION ${WORK})

@@ -1,4 +1,4 @@
-// Every operation of the catalogue on every backend that is here: reference, cpu, null, and those that
+// Every operation of the catalogue on every backend that is here: reference, cpu, null, ascend (emulated), and those that
 // QIAO_CONFORM names (comma-separated). With QIAO_CONFORM_TABLE=1 the support table of each backend is
 // printed at the end.
 #include "tests/ops/conformance.h"
@@ -10,12 +10,13 @@
 #include <sstream>
 
 #include "runtime/ops/graph.h"
+#include "tests/backends/ascend/environment.h"
 
 namespace qiao {
 namespace {
 
 std::vector<std::string> Backends() {
-  std::vector<std::string> names = {"reference", "cpu", "null", "partial"};
+  std::vector<std::string> names = {"reference", "cpu", "null", "partial", "ascend"};
   if (const char* more = std::getenv("QIAO_CONFORM")) {
     std::stringstream list(more);
     for (std::string name; std::getline(list, name, ',');) {

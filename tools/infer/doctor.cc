@@ -115,7 +115,8 @@ OrderedJson ToJson(const MachineFacts& m, const std::vector<BackendFacts>& backe
                                 {"path", backend.path},
                                 {"version", backend.version},
                                 {"error", backend.error},
-                                {"devices", devices}});
+                                {"devices", devices},
+                                {"no_device", backend.no_device}});
   }
   json["findings"] = OrderedJson::array();
   for (const Finding& finding : findings) {

@@ -20,15 +20,16 @@ namespace qiao::cann_test {
 class DeviceTensor {
  public:
   DeviceTensor(aclDataType dtype, std::vector<int64_t> dims, const void* values, size_t bytes,
-               aclFormat format = ACL_FORMAT_ND, std::vector<int64_t> strides = {}, std::vector<int64_t> storage = {})
+               aclFormat format = ACL_FORMAT_ND, std::vector<int64_t> strides = {},
+               std::vector<int64_t> storage = {})
       : dtype_(dtype), dims_(std::move(dims)), bytes_(bytes) {
     EXPECT_EQ(aclrtMalloc(&data_, bytes ? bytes : 32, ACL_MEM_MALLOC_HUGE_FIRST), ACL_SUCCESS);
     if (values && bytes) {
       EXPECT_EQ(aclrtMemcpy(data_, bytes, values, bytes, ACL_MEMCPY_HOST_TO_DEVICE), ACL_SUCCESS);
     }
     if (storage.empty()) storage = dims_;
-    tensor_ = aclCreateTensor(dims_.data(), dims_.size(), dtype, strides.empty() ? nullptr : strides.data(), 0, format,
-                              storage.data(), storage.size(), data_);
+    tensor_ = aclCreateTensor(dims_.data(), dims_.size(), dtype, strides.empty() ? nullptr : strides.data(),
+                              0, format, storage.data(), storage.size(), data_);
     EXPECT_NE(tensor_, nullptr);
   }
   template <typename T>
@@ -43,7 +44,10 @@ class DeviceTensor {
     return DeviceTensor(ACL_BF16, std::move(dims), narrow);
   }
   DeviceTensor(DeviceTensor&& other) noexcept
-      : dtype_(other.dtype_), dims_(other.dims_), bytes_(other.bytes_), data_(std::exchange(other.data_, nullptr)),
+      : dtype_(other.dtype_),
+        dims_(other.dims_),
+        bytes_(other.bytes_),
+        data_(std::exchange(other.data_, nullptr)),
         tensor_(std::exchange(other.tensor_, nullptr)) {}
   DeviceTensor& operator=(DeviceTensor&&) = delete;
   ~DeviceTensor() {
@@ -82,6 +86,28 @@ class DeviceTensor {
   aclTensor* tensor_ = nullptr;
 };
 
+// Device memory of the size that a first phase asked for (0 outside of stress mode).
+class Workspace {
+ public:
+  explicit Workspace(uint64_t size) : size_(size) {
+    if (size) {
+      EXPECT_EQ(aclrtMalloc(&data_, size, ACL_MEM_MALLOC_HUGE_FIRST), ACL_SUCCESS);
+    }
+  }
+  Workspace(const Workspace&) = delete;
+  ~Workspace() {
+    if (data_) {
+      EXPECT_EQ(aclrtFree(data_), ACL_SUCCESS);
+    }
+  }
+  void* data() const { return data_; }
+  uint64_t size() const { return size_; }
+
+ private:
+  void* data_ = nullptr;
+  uint64_t size_;
+};
+
 class OpsTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -102,13 +128,9 @@ class OpsTest : public testing::Test {
     uint64_t size = 0;
     aclOpExecutor* executor = nullptr;
     ASSERT_EQ(first(arguments..., &size, &executor), ACLNN_SUCCESS) << Message();
-    void* workspace = nullptr;
-    if (size) {
-      ASSERT_EQ(aclrtMalloc(&workspace, size, ACL_MEM_MALLOC_HUGE_FIRST), ACL_SUCCESS);
-    }
-    ASSERT_EQ(second(workspace, size, executor, stream_), ACLNN_SUCCESS) << Message();
+    const Workspace workspace(size);
+    ASSERT_EQ(second(workspace.data(), size, executor, stream_), ACLNN_SUCCESS) << Message();
     ASSERT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS) << Message();
-    if (workspace) aclrtFree(workspace);
   }
   // The first phase's answer, and the message in *message.
   template <class First, typename... A>

@@ -52,7 +52,8 @@ std::vector<double> Multiply(const std::vector<T>& a, const std::vector<T>& b, s
   std::vector<double> out(m * n);
   for (size_t i = 0; i < m; ++i)
     for (size_t p = 0; p < k; ++p)
-      for (size_t j = 0; j < n; ++j) out[i * n + j] += static_cast<double>(a[i * k + p]) * static_cast<double>(b[p * n + j]);
+      for (size_t j = 0; j < n; ++j)
+        out[i * n + j] += static_cast<double>(a[i * k + p]) * static_cast<double>(b[p * n + j]);
   return out;
 }
 void Near(const std::vector<float>& got, const std::vector<double>& want, double relative) {
@@ -96,14 +97,13 @@ TEST_F(Products, NarrowFloatsAreRoundedOnce) {
 TEST_F(Products, BatchesBroadcast) {
   const auto a = Normal(2 * kM * kK, 5), b = Normal(kK * kN, 6);
   const auto y = DeviceTensor::Floats({2, kM, kN}, std::vector<float>(2 * kM * kN));
-  Run(QIAO_BOTH(BatchMatMul), DeviceTensor::Floats({2, kM, kK}, a), DeviceTensor::Floats({1, kK, kN}, b), y, int8_t{0});
+  Run(QIAO_BOTH(BatchMatMul), DeviceTensor::Floats({2, kM, kK}, a), DeviceTensor::Floats({1, kK, kN}, b), y,
+      int8_t{0});
   Near(y.Numbers(), Multiply(a, b, 2 * kM, kK, kN), 1e-6);
   std::string why;
   const auto bad = DeviceTensor::Floats({2, kM, kN + 1}, std::vector<float>(2 * kM * (kN + 1)));
   const auto x = DeviceTensor::Floats({2, kM, kK}, a), w = DeviceTensor::Floats({1, kK, kN}, b);
-  EXPECT_EQ(Check(&why, aclnnBatchMatMulGetWorkspaceSize, x, w,
-                  bad, int8_t{0}),
-            ACLNN_ERR_PARAM_INVALID);
+  EXPECT_EQ(Check(&why, aclnnBatchMatMulGetWorkspaceSize, x, w, bad, int8_t{0}), ACLNN_ERR_PARAM_INVALID);
   EXPECT_NE(why.find("it must be [2, 5, 40]"), std::string::npos) << why;
 }
 
@@ -125,7 +125,8 @@ TEST_F(Products, FractalsAreWhatTheFormulaSays) {
   int64_t* shape = nullptr;
   uint64_t dims = 0;
   int format = 0;
-  ASSERT_EQ(aclnnNpuFormatCastCalculateSizeAndFormat(from, ACL_FORMAT_FRACTAL_NZ, -1, &shape, &dims, &format), ACLNN_SUCCESS);
+  ASSERT_EQ(aclnnNpuFormatCastCalculateSizeAndFormat(from, ACL_FORMAT_FRACTAL_NZ, -1, &shape, &dims, &format),
+            ACLNN_SUCCESS);
   ASSERT_EQ(dims, 4u);
   const std::vector<int64_t> storage(shape, shape + dims);
   delete[] shape;
@@ -144,7 +145,8 @@ TEST_F(Products, FractalsAreWhatTheFormulaSays) {
   EXPECT_EQ(elements, 3u * 5 * 256);
   aclDestroyIntArray(array);
   const DeviceTensor place(ACL_BF16, {kK, kN}, nullptr, elements * 2);
-  ASSERT_EQ(aclrtMemcpy(place.data(), b.size() * 2, b.data(), b.size() * 2, ACL_MEMCPY_HOST_TO_DEVICE), ACL_SUCCESS);
+  ASSERT_EQ(aclrtMemcpy(place.data(), b.size() * 2, b.data(), b.size() * 2, ACL_MEMCPY_HOST_TO_DEVICE),
+            ACL_SUCCESS);
   Run(QIAO_BOTH(TransMatmulWeight), place);
   EXPECT_EQ(place.Read<uint16_t>(), Fractal(b, kK, kN));
 }
@@ -155,8 +157,10 @@ TEST_F(Products, WeightsInFractalsBothWays) {
   for (float v : b) narrow.push_back(FloatToBf16(v));
   const auto x = DeviceTensor::Bf16({kM, kK}, a);
   const auto plain = Fractal(narrow, kK, kN), turned = Fractal(Transposed(narrow, kK, kN), kN, kK);
-  const DeviceTensor w(ACL_BF16, {kK, kN}, plain.data(), plain.size() * 2, ACL_FORMAT_FRACTAL_NZ, {kN, 1}, {3, 5, 16, 16});
-  const DeviceTensor t(ACL_BF16, {kK, kN}, turned.data(), turned.size() * 2, ACL_FORMAT_FRACTAL_NZ, {1, kK}, {5, 3, 16, 16});
+  const DeviceTensor w(ACL_BF16, {kK, kN}, plain.data(), plain.size() * 2, ACL_FORMAT_FRACTAL_NZ, {kN, 1},
+                       {3, 5, 16, 16});
+  const DeviceTensor t(ACL_BF16, {kK, kN}, turned.data(), turned.size() * 2, ACL_FORMAT_FRACTAL_NZ, {1, kK},
+                       {5, 3, 16, 16});
   for (const DeviceTensor* weight : {&w, &t}) {
     const auto y = DeviceTensor::Bf16({kM, kN}, std::vector<float>(kM * kN));
     Run(QIAO_BOTH(MatmulWeightNz), x, *weight, y, int8_t{0});
@@ -169,7 +173,11 @@ struct Int8Case {
   std::vector<float> rows, columns;
   std::vector<double> want;
 
-  explicit Int8Case(int least) : a(Bytes(kM * kK, 9, least)), b(Bytes(kK * kN, 10, least)), rows(Normal(kM, 11)), columns(Normal(kN, 12)) {
+  explicit Int8Case(int least)
+      : a(Bytes(kM * kK, 9, least)),
+        b(Bytes(kK * kN, 10, least)),
+        rows(Normal(kM, 11)),
+        columns(Normal(kN, 12)) {
     want = Multiply(a, b, kM, kK, kN);
     for (size_t i = 0; i < want.size(); ++i)
       want[i] = static_cast<double>(static_cast<float>(want[i]) * (rows[i / kN] * columns[i % kN]));
@@ -181,18 +189,24 @@ TEST_F(Products, IntegersAreExact) {
     const Int8Case c(least);
     std::vector<float> want;
     for (double v : c.want) want.push_back(Bf16ToFloat(FloatToBf16(static_cast<float>(v))));
-    const DeviceTensor x(ACL_INT8, {kM, kK}, c.a), w(ACL_INT8, {kK, kN}, c.b), t(ACL_INT8, {kN, kK}, Transposed(c.b, kK, kN));
+    const DeviceTensor x(ACL_INT8, {kM, kK}, c.a), w(ACL_INT8, {kK, kN}, c.b),
+        t(ACL_INT8, {kN, kK}, Transposed(c.b, kK, kN));
     const auto rows = DeviceTensor::Floats({kM}, c.rows), columns = DeviceTensor::Floats({kN}, c.columns);
     const auto fractal = Fractal(c.b, kK, kN), turned = Fractal(Transposed(c.b, kK, kN), kN, kK);
-    const DeviceTensor nz(ACL_INT8, {kK, kN}, fractal.data(), fractal.size(), ACL_FORMAT_FRACTAL_NZ, {}, {2, 5, 16, 32});
-    const DeviceTensor tnz(ACL_INT8, {kN, kK}, turned.data(), turned.size(), ACL_FORMAT_FRACTAL_NZ, {}, {3, 3, 16, 32});
+    const DeviceTensor nz(ACL_INT8, {kK, kN}, fractal.data(), fractal.size(), ACL_FORMAT_FRACTAL_NZ, {},
+                          {2, 5, 16, 32});
+    const DeviceTensor tnz(ACL_INT8, {kN, kK}, turned.data(), turned.size(), ACL_FORMAT_FRACTAL_NZ, {},
+                           {3, 3, 16, 32});
     aclTensor* none = nullptr;
     auto y = [] { return DeviceTensor::Bf16({kM, kN}, std::vector<float>(kM * kN)); };
     const auto y1 = y(), y2 = y(), y3 = y(), y4 = y();
     Run(QIAO_BOTH(QuantMatmulV4), x, w, columns, none, rows, none, false, false, y1);
-    Run(QIAO_BOTH(QuantMatmulV5), x, t, rows, columns, none, none, none, none, none, false, true, int64_t{0}, y2);
-    Run(QIAO_BOTH(QuantMatmulWeightNz), x, nz, rows, columns, none, none, none, none, none, false, false, int64_t{0}, y3);
-    Run(QIAO_BOTH(QuantMatmulWeightNz), x, tnz, rows, columns, none, none, none, none, none, false, true, int64_t{0}, y4);
+    Run(QIAO_BOTH(QuantMatmulV5), x, t, rows, columns, none, none, none, none, none, false, true, int64_t{0},
+        y2);
+    Run(QIAO_BOTH(QuantMatmulWeightNz), x, nz, rows, columns, none, none, none, none, none, false, false,
+        int64_t{0}, y3);
+    Run(QIAO_BOTH(QuantMatmulWeightNz), x, tnz, rows, columns, none, none, none, none, none, false, true,
+        int64_t{0}, y4);
     for (const DeviceTensor* result : {&y1, &y2, &y3, &y4}) EXPECT_EQ(result->Numbers(), want);
     const DeviceTensor sums(ACL_INT32, {kM, kN}, std::vector<int32_t>(kM * kN));
     Run(QIAO_BOTH(QuantMatmulV4), x, w, none, none, none, none, false, false, sums);
@@ -214,8 +228,10 @@ TEST_F(Products, GroupsHaveAMatrixEach) {
   std::vector<double> want(kRows * kN, -1);
   for (size_t r = 0; r < 6; ++r) {
     const size_t e = r < 2 ? 0 : 2;
-    const std::vector<float> row(a.begin() + static_cast<long>(r * kK), a.begin() + static_cast<long>((r + 1) * kK));
-    const std::vector<float> m(b.begin() + static_cast<long>(e * kK * kN), b.begin() + static_cast<long>((e + 1) * kK * kN));
+    const std::vector<float> row(a.begin() + static_cast<long>(r * kK),
+                                 a.begin() + static_cast<long>((r + 1) * kK));
+    const std::vector<float> m(b.begin() + static_cast<long>(e * kK * kN),
+                               b.begin() + static_cast<long>((e + 1) * kK * kN));
     const auto part = Multiply(row, m, 1, kK, kN);
     std::copy(part.begin(), part.end(), want.begin() + static_cast<long>(r * kN));
   }
@@ -225,8 +241,8 @@ TEST_F(Products, GroupsHaveAMatrixEach) {
     auto y = DeviceTensor::Floats({kRows, kN}, std::vector<float>(kRows * kN, -1));
     const DeviceTensor groups(ACL_INT64, {kE}, type == 0 ? ends : counts);
     aclTensorList *xl = ListOf({&x}), *wl = ListOf({&w}), *yl = ListOf({&y}), *none = nullptr;
-    Run(QIAO_BOTH(GroupedMatmulV4), xl, wl, none, none, none, none, none, none, groups, none, none, none, int64_t{3}, int64_t{0},
-        int64_t{type}, int64_t{0}, yl, none, none);
+    Run(QIAO_BOTH(GroupedMatmulV4), xl, wl, none, none, none, none, none, none, groups, none, none, none,
+        int64_t{3}, int64_t{0}, int64_t{type}, int64_t{0}, yl, none, none);
     Near(y.Numbers(), want, 1e-6);
     for (aclTensorList* list : {xl, wl, yl}) aclDestroyTensorList(list);
   }
@@ -243,14 +259,16 @@ TEST_F(Products, GroupsOfIntegersInFractals) {
   std::vector<float> columns = c.columns;
   for (float v : c.columns) columns.push_back(2 * v);
   DeviceTensor x(ACL_INT8, {kM, kK}, c.a);
-  DeviceTensor w(ACL_INT8, {kE, kK, kN}, fractal.data(), fractal.size(), ACL_FORMAT_FRACTAL_NZ, {}, {2, 2, 5, 16, 32});
+  DeviceTensor w(ACL_INT8, {kE, kK, kN}, fractal.data(), fractal.size(), ACL_FORMAT_FRACTAL_NZ, {},
+                 {2, 2, 5, 16, 32});
   auto scale = DeviceTensor::Floats({kE, kN}, columns), tokens = DeviceTensor::Floats({kM}, c.rows);
   auto y = DeviceTensor::Bf16({kM, kN}, std::vector<float>(kM * kN));
   const DeviceTensor groups(ACL_INT64, {kE}, std::vector<int64_t>{2, 5});
-  aclTensorList *xl = ListOf({&x}), *wl = ListOf({&w}), *sl = ListOf({&scale}), *tl = ListOf({&tokens}), *yl = ListOf({&y}),
-                *none = nullptr;
-  Run(QIAO_BOTH(GroupedMatmulWeightNz), xl, wl, none, sl, none, none, none, tl, groups, none, none, none, int64_t{3}, int64_t{0},
-      int64_t{0}, int64_t{0}, static_cast<aclIntArray*>(nullptr), int64_t{0}, yl, none, none);
+  aclTensorList *xl = ListOf({&x}), *wl = ListOf({&w}), *sl = ListOf({&scale}), *tl = ListOf({&tokens}),
+                *yl = ListOf({&y}), *none = nullptr;
+  Run(QIAO_BOTH(GroupedMatmulWeightNz), xl, wl, none, sl, none, none, none, tl, groups, none, none, none,
+      int64_t{3}, int64_t{0}, int64_t{0}, int64_t{0}, static_cast<aclIntArray*>(nullptr), int64_t{0}, yl,
+      none, none);
   const auto got = y.Numbers();
   for (size_t i = 0; i < got.size(); ++i)
     EXPECT_EQ(got[i], Bf16ToFloat(FloatToBf16(static_cast<float>(c.want[i]) * (i / kN < 2 ? 1 : 2))));
@@ -270,8 +288,9 @@ TEST_F(Products, Fp8BlocksOnAChipThatHasThem) {
   for (size_t m = 0; m < kM; ++m)
     for (size_t n = 0; n < kBigN; ++n)
       for (size_t k = 0; k < kBigK; ++k)
-        want[m * kBigN + n] += static_cast<double>(F8E4M3ToFloat(a[m * kBigK + k]) * F8E4M3ToFloat(b[k * kBigN + n])) *
-                               static_cast<double>(as[m * 2 + k / 128]) * static_cast<double>(bs[k / 128 * 2 + n / 128]);
+        want[m * kBigN + n] +=
+            static_cast<double>(F8E4M3ToFloat(a[m * kBigK + k]) * F8E4M3ToFloat(b[k * kBigN + n])) *
+            static_cast<double>(as[m * 2 + k / 128]) * static_cast<double>(bs[k / 128 * 2 + n / 128]);
   const DeviceTensor x(ACL_FLOAT8_E4M3FN, {kM, kBigK}, a), w(ACL_FLOAT8_E4M3FN, {kBigK, kBigN}, b),
       t(ACL_FLOAT8_E4M3FN, {kBigN, kBigK}, Transposed(b, kBigK, kBigN));
   const auto xs = DeviceTensor::Floats({kM, 2}, as), ws = DeviceTensor::Floats({2, 2}, bs),
@@ -281,9 +300,8 @@ TEST_F(Products, Fp8BlocksOnAChipThatHasThem) {
   const int64_t group = (int64_t{1} << 32) + (128 << 16) + 128;
   if (std::string(aclrtGetSocName()).rfind("Ascend950", 0) != 0) {
     std::string why;
-    EXPECT_EQ(Check(&why, aclnnQuantMatmulV5GetWorkspaceSize, x, w,
-                    xs, ws, none, none, none, none, none, false, false, group,
-                    y),
+    EXPECT_EQ(Check(&why, aclnnQuantMatmulV5GetWorkspaceSize, x, w, xs, ws, none, none, none, none, none,
+                    false, false, group, y),
               ACLNN_ERR_PARAM_INVALID);
     EXPECT_NE(why.find("has no FP8 units"), std::string::npos) << why;
     return;

@@ -24,8 +24,7 @@ TEST_F(Ops, NullArgumentsAreNamed) {
   aclOpExecutor* executor = nullptr;
   EXPECT_EQ(aclnnAbsGetWorkspaceSize(x, x, nullptr, &executor), ACLNN_ERR_PARAM_NULLPTR);
   EXPECT_EQ(aclnnAbs(nullptr, 0, nullptr, stream_), ACLNN_ERR_PARAM_NULLPTR);
-  EXPECT_EQ(Check(&why, aclnnAddGetWorkspaceSize, x, x,
-                  static_cast<aclScalar*>(nullptr), x),
+  EXPECT_EQ(Check(&why, aclnnAddGetWorkspaceSize, x, x, static_cast<aclScalar*>(nullptr), x),
             ACLNN_ERR_PARAM_NULLPTR);
   EXPECT_NE(why.find("alpha is null"), std::string::npos) << why;
 }
@@ -34,9 +33,7 @@ TEST_F(Ops, ShapesThatDoNotFitAreRefused) {
   const auto a = DeviceTensor::Floats({4}, {1, 2, 3, 4});
   const auto b = DeviceTensor::Floats({3}, {1, 2, 3});
   std::string why;
-  EXPECT_EQ(Check(&why, aclnnMulGetWorkspaceSize, a, b,
-                  a),
-            ACLNN_ERR_PARAM_INVALID);
+  EXPECT_EQ(Check(&why, aclnnMulGetWorkspaceSize, a, b, a), ACLNN_ERR_PARAM_INVALID);
   EXPECT_NE(why.find("other is [3]"), std::string::npos) << why;
   EXPECT_EQ(aclCreateTensor(nullptr, 9, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0, nullptr), nullptr);
   EXPECT_NE(Message().find("9 view"), std::string::npos);
@@ -47,8 +44,7 @@ TEST_F(Ops, Fp8NeedsAChipThatHasIt) {
   const DeviceTensor x(ACL_FLOAT8_E4M3FN, {4}, bytes);
   const bool fp8 = std::string(aclrtGetSocName()).rfind("Ascend950", 0) == 0;
   std::string why;
-  const aclnnStatus status =
-      Check(&why, aclnnInplaceCopyGetWorkspaceSize, x, x);
+  const aclnnStatus status = Check(&why, aclnnInplaceCopyGetWorkspaceSize, x, x);
   if (fp8) {
     EXPECT_EQ(status, ACLNN_SUCCESS) << why;
   } else {
@@ -57,21 +53,40 @@ TEST_F(Ops, Fp8NeedsAChipThatHasIt) {
   }
 }
 
+TEST_F(Ops, AWorkspaceIsAskedForUnderStressAndMustBeThere) {
+  const char* check = getenv("QIAO_CANN_CHECK");
+  const auto x = DeviceTensor::Floats({4}, {-1, 2, -3, 4});
+  uint64_t size = 0;
+  aclOpExecutor* executor = nullptr;
+  ASSERT_EQ(aclnnAbsGetWorkspaceSize(x, x, &size, &executor), ACLNN_SUCCESS);
+  if (!check || std::string(check) != "stress") {
+    EXPECT_EQ(size, 0u);
+  } else {
+    ASSERT_GT(size, 0u);
+    const Workspace small(size / 2);
+    EXPECT_EQ(aclnnAbs(nullptr, 0, executor, stream_), ACLNN_ERR_PARAM_INVALID);
+    EXPECT_NE(Message().find("no workspace, where 4096 bytes are needed"), std::string::npos);
+    EXPECT_EQ(aclnnAbs(small.data(), small.size(), executor, stream_), ACLNN_ERR_PARAM_INVALID);
+    EXPECT_NE(Message().find("a workspace of 2048 bytes, where 4096 are needed"), std::string::npos);
+  }
+  EXPECT_EQ(aclDestroyAclOpExecutor(executor), ACLNN_SUCCESS);
+}
+
 TEST_F(Ops, AnExecutorIsGoodForOneLaunch) {
   const auto x = DeviceTensor::Floats({4}, {-1, 2, -3, 4});
   const auto y = DeviceTensor::Floats({4}, {0, 0, 0, 0});
   uint64_t size = 0;
   aclOpExecutor* executor = nullptr;
   ASSERT_EQ(aclnnAbsGetWorkspaceSize(x, y, &size, &executor), ACLNN_SUCCESS);
-  EXPECT_EQ(size, 0u);
-  ASSERT_EQ(aclnnAbs(nullptr, 0, executor, stream_), ACLNN_SUCCESS) << Message();
-  EXPECT_EQ(aclnnAbs(nullptr, 0, executor, stream_), ACLNN_ERR_PARAM_INVALID);
+  const Workspace workspace(size);
+  ASSERT_EQ(aclnnAbs(workspace.data(), size, executor, stream_), ACLNN_SUCCESS) << Message();
+  EXPECT_EQ(aclnnAbs(workspace.data(), size, executor, stream_), ACLNN_ERR_PARAM_INVALID);
   EXPECT_NE(Message().find("aclnnAbs was launched already"), std::string::npos);
   ASSERT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS);
   EXPECT_EQ(y.Numbers(), (std::vector<float>{1, 2, 3, 4}));
   // Of another operator.
   ASSERT_EQ(aclnnAbsGetWorkspaceSize(x, y, &size, &executor), ACLNN_SUCCESS);
-  EXPECT_EQ(aclnnMul(nullptr, 0, executor, stream_), ACLNN_ERR_PARAM_INVALID);
+  EXPECT_EQ(aclnnMul(workspace.data(), size, executor, stream_), ACLNN_ERR_PARAM_INVALID);
   EXPECT_NE(Message().find("aclnnAbsGetWorkspaceSize"), std::string::npos);
   EXPECT_EQ(aclDestroyAclOpExecutor(executor), ACLNN_SUCCESS);
   EXPECT_EQ(aclDestroyAclOpExecutor(executor), ACLNN_ERR_PARAM_INVALID);
@@ -86,18 +101,19 @@ TEST_F(Ops, ARepeatableExecutorTakesOtherAddresses) {
   uint64_t size = 0;
   aclOpExecutor* executor = nullptr;
   ASSERT_EQ(aclnnMulGetWorkspaceSize(a, b, y, &size, &executor), ACLNN_SUCCESS);
+  const Workspace workspace(size);
   EXPECT_EQ(aclSetTensorAddr(executor, 1, b, c.data()), ACLNN_ERR_PARAM_INVALID);
   ASSERT_EQ(aclSetAclOpExecutorRepeatable(executor), ACLNN_SUCCESS);
-  ASSERT_EQ(aclnnMul(nullptr, 0, executor, stream_), ACLNN_SUCCESS) << Message();
+  ASSERT_EQ(aclnnMul(workspace.data(), size, executor, stream_), ACLNN_SUCCESS) << Message();
   ASSERT_EQ(aclSetInputTensorAddr(executor, 1, b, c.data()), ACLNN_SUCCESS);
   ASSERT_EQ(aclSetOutputTensorAddr(executor, 0, y, z.data()), ACLNN_SUCCESS);
-  ASSERT_EQ(aclnnMul(nullptr, 0, executor, stream_), ACLNN_SUCCESS) << Message();
+  ASSERT_EQ(aclnnMul(workspace.data(), size, executor, stream_), ACLNN_SUCCESS) << Message();
   EXPECT_EQ(aclSetTensorAddr(executor, 3, nullptr, z.data()), ACLNN_ERR_PARAM_INVALID);
   ASSERT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS);
   EXPECT_EQ(y.Numbers(), (std::vector<float>{10, 40}));
   EXPECT_EQ(z.Numbers(), (std::vector<float>{5, 14}));
   EXPECT_EQ(aclDestroyAclOpExecutor(executor), ACLNN_SUCCESS);
-  EXPECT_EQ(aclnnMul(nullptr, 0, executor, stream_), ACLNN_ERR_PARAM_INVALID);
+  EXPECT_EQ(aclnnMul(workspace.data(), size, executor, stream_), ACLNN_ERR_PARAM_INVALID);
   EXPECT_NE(Message().find("was destroyed"), std::string::npos);
 }
 
@@ -107,16 +123,18 @@ TEST_F(Ops, TensorsMayGoAsSoonAsTheLaunchReturns) {
   for (int64_t i = 0; i < kN; ++i) in[static_cast<size_t>(i)] = static_cast<float>(i);
   auto a = DeviceTensor::Floats({kN}, in);
   const auto y = DeviceTensor::Floats({kN}, std::vector<float>(kN));
-  aclTensor* out = aclCreateTensor(std::vector<int64_t>{kN}.data(), 1, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0,
-                                   y.data());
+  aclTensor* out = aclCreateTensor(std::vector<int64_t>{kN}.data(), 1, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND,
+                                   nullptr, 0, y.data());
   float alpha = 2;
   aclScalar* scalar = aclCreateScalar(&alpha, ACL_FLOAT);
   alpha = 100;
+  std::vector<std::unique_ptr<Workspace>> workspaces;
   for (int i = 0; i < 20; ++i) {  // y is the sum in the end of one call; the queue is long meanwhile
     uint64_t size = 0;
     aclOpExecutor* executor = nullptr;
     ASSERT_EQ(aclnnAddGetWorkspaceSize(a, a, scalar, out, &size, &executor), ACLNN_SUCCESS);
-    ASSERT_EQ(aclnnAdd(nullptr, 0, executor, stream_), ACLNN_SUCCESS) << Message();
+    const Workspace& workspace = *workspaces.emplace_back(std::make_unique<Workspace>(size));
+    ASSERT_EQ(aclnnAdd(workspace.data(), size, executor, stream_), ACLNN_SUCCESS) << Message();
   }
   aclDestroyTensor(a.Release());
   aclDestroyTensor(out);
@@ -133,7 +151,8 @@ TEST_F(Ops, AHostPointerIsRefusedAndNamed) {
   uint64_t size = 0;
   aclOpExecutor* executor = nullptr;
   ASSERT_EQ(aclnnAbsGetWorkspaceSize(x, y, &size, &executor), ACLNN_SUCCESS);
-  EXPECT_EQ(aclnnAbs(nullptr, 0, executor, stream_), ACLNN_ERR_PARAM_INVALID);
+  const Workspace workspace(size);
+  EXPECT_EQ(aclnnAbs(workspace.data(), size, executor, stream_), ACLNN_ERR_PARAM_INVALID);
   const std::string why = Message();
   EXPECT_NE(why.find("aclnnAbs: self"), std::string::npos) << why;
   aclDestroyTensor(x);
@@ -148,7 +167,8 @@ TEST_F(Ops, AListDestroysItsTensors) {
   uint64_t size = 0;
   EXPECT_EQ(aclGetTensorListSize(list, &size), ACLNN_SUCCESS);
   EXPECT_EQ(size, 3u);
-  EXPECT_EQ(aclDestroyTensorList(list), ACLNN_SUCCESS);  // leaks or frees twice under a sanitizer if it does not
+  EXPECT_EQ(aclDestroyTensorList(list),
+            ACLNN_SUCCESS);  // leaks or frees twice under a sanitizer if it does not
 }
 
 TEST_F(Ops, ATensorSaysWhatItWasMadeOf) {

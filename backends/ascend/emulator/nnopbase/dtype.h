@@ -104,7 +104,8 @@ inline bool IsFloat8(aclDataType dtype) {
          dtype == ACL_HIFLOAT8;
 }
 inline bool IsFloat(aclDataType dtype) {
-  return dtype == ACL_FLOAT || dtype == ACL_FLOAT16 || dtype == ACL_BF16 || dtype == ACL_DOUBLE || IsFloat8(dtype);
+  return dtype == ACL_FLOAT || dtype == ACL_FLOAT16 || dtype == ACL_BF16 || dtype == ACL_DOUBLE ||
+         IsFloat8(dtype);
 }
 
 // The dtype of qiao/ops.h; QIAO_DTYPE_NONE where it has none.

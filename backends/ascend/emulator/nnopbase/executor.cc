@@ -34,22 +34,23 @@ aclnnStatus Touched(const char* name, const std::vector<Slot>& slots, std::vecto
       const Access access = AccessOf(slot, view);
       if (access.bytes == 0) continue;
       if (!view.base)
-        return Fail(ACLNN_ERR_PARAM_INVALID, absl::StrFormat("%s: %s has no memory: its address is null", name, slot.name));
+        return Fail(ACLNN_ERR_PARAM_INVALID,
+                    absl::StrFormat("%s: %s has no memory: its address is null", name, slot.name));
       std::string why;
       if (CheckDeviceRange(access.address, access.bytes, &why) != ACL_SUCCESS)
-        return Fail(ACLNN_ERR_PARAM_INVALID, absl::StrFormat("%s: %s, %d bytes at %p: %s", name, slot.name, access.bytes,
-                                                             access.address, why));
+        return Fail(ACLNN_ERR_PARAM_INVALID, absl::StrFormat("%s: %s, %d bytes at %p: %s", name, slot.name,
+                                                             access.bytes, access.address, why));
       if (reinterpret_cast<uintptr_t>(access.address) % 32 != 0)
-        Warn("misaligned-tensor", absl::StrFormat("%s: %s begins at %p, which is not a multiple of 32 bytes", name,
-                                                  slot.name, access.address));
+        Warn("misaligned-tensor", absl::StrFormat("%s: %s begins at %p, which is not a multiple of 32 bytes",
+                                                  name, slot.name, access.address));
       accesses->push_back(access);
     }
   }
   return ACLNN_SUCCESS;
 }
 
-aclnnStatus SetAddress(const char* function, aclOpExecutor* executor, size_t index, size_t relative, bool inputs,
-                       bool outputs, void* addr) {
+aclnnStatus SetAddress(const char* function, aclOpExecutor* executor, size_t index, size_t relative,
+                       bool inputs, bool outputs, void* addr) {
   if (!executor) return Fail(ACLNN_ERR_PARAM_NULLPTR, absl::StrFormat("%s: executor is null", function));
   std::string what;
   bool done = false;
@@ -63,8 +64,8 @@ aclnnStatus SetAddress(const char* function, aclOpExecutor* executor, size_t ind
       if ((slot.role == Role::kInput && !inputs) || (slot.role == Role::kOutput && !outputs)) continue;
       if (i++ != index) continue;
       if (relative >= slot.views.size()) {
-        what = absl::StrFormat("%s of %s has %d tensors; number %d was meant", slot.name, e.name, slot.views.size(),
-                               relative);
+        what = absl::StrFormat("%s of %s has %d tensors; number %d was meant", slot.name, e.name,
+                               slot.views.size(), relative);
         return;
       }
       slot.views[relative].base = addr;
@@ -113,9 +114,10 @@ bool ExecutorRegistry::Remove(aclOpExecutor* handle, std::string* what) {
 std::string ExecutorRegistry::Epitaph(const aclOpExecutor* handle) const {
   for (const auto& grave : graves_) {
     if (grave.get() != handle) continue;
-    return grave->repeatable ? absl::StrFormat("the executor of %s was destroyed", grave->name)
-                             : absl::StrFormat("the executor of %s was launched already, and it is not repeatable",
-                                               grave->name);
+    return grave->repeatable
+               ? absl::StrFormat("the executor of %s was destroyed", grave->name)
+               : absl::StrFormat("the executor of %s was launched already, and it is not repeatable",
+                                 grave->name);
   }
   return "no such executor";
 }
@@ -134,7 +136,8 @@ aclnnStatus Launch(const char* name, void* workspace, uint64_t workspace_size, a
       return;
     }
     if (workspace_size < e.workspace || (e.workspace && !workspace)) {
-      what = workspace ? absl::StrFormat("a workspace of %d bytes, where %d are needed", workspace_size, e.workspace)
+      what = workspace ? absl::StrFormat("a workspace of %d bytes, where %d are needed", workspace_size,
+                                         e.workspace)
                        : absl::StrFormat("no workspace, where %d bytes are needed", e.workspace);
       return;
     }
@@ -163,7 +166,8 @@ aclnnStatus Launch(const char* name, void* workspace, uint64_t workspace_size, a
     (*compute)(*args);
   };
   if (const aclError error = Enqueue(stream, std::move(task)))
-    return Fail(ACLNN_ERR_RUNTIME_ERROR, absl::StrFormat("%s: the runtime refused the launch (%d)", name, error));
+    return Fail(ACLNN_ERR_RUNTIME_ERROR,
+                absl::StrFormat("%s: the runtime refused the launch (%d)", name, error));
   return ACLNN_SUCCESS;
 }
 
@@ -200,11 +204,13 @@ aclnnStatus aclSetDynamicTensorAddr(aclOpExecutor* executor, const size_t index,
                                     aclTensorList*, void* addr) {
   return qiao::cann::SetAddress("aclSetDynamicTensorAddr", executor, index, relativeIndex, true, true, addr);
 }
-aclnnStatus aclSetDynamicInputTensorAddr(aclOpExecutor* executor, const size_t index, const size_t relativeIndex,
-                                         aclTensorList*, void* addr) {
-  return qiao::cann::SetAddress("aclSetDynamicInputTensorAddr", executor, index, relativeIndex, true, false, addr);
+aclnnStatus aclSetDynamicInputTensorAddr(aclOpExecutor* executor, const size_t index,
+                                         const size_t relativeIndex, aclTensorList*, void* addr) {
+  return qiao::cann::SetAddress("aclSetDynamicInputTensorAddr", executor, index, relativeIndex, true, false,
+                                addr);
 }
-aclnnStatus aclSetDynamicOutputTensorAddr(aclOpExecutor* executor, const size_t index, const size_t relativeIndex,
-                                          aclTensorList*, void* addr) {
-  return qiao::cann::SetAddress("aclSetDynamicOutputTensorAddr", executor, index, relativeIndex, false, true, addr);
+aclnnStatus aclSetDynamicOutputTensorAddr(aclOpExecutor* executor, const size_t index,
+                                          const size_t relativeIndex, aclTensorList*, void* addr) {
+  return qiao::cann::SetAddress("aclSetDynamicOutputTensorAddr", executor, index, relativeIndex, false, true,
+                                addr);
 }

@@ -72,7 +72,9 @@ class QIAO_CANN_EXPORT Operator {
   int InList(const char* name, const aclTensorList* l) { return AddList(name, Role::kInput, l, true); }
   int MaybeInList(const char* name, const aclTensorList* l) { return AddList(name, Role::kInput, l, false); }
   int OutList(const char* name, const aclTensorList* l) { return AddList(name, Role::kOutput, l, true); }
-  int MaybeOutList(const char* name, const aclTensorList* l) { return AddList(name, Role::kOutput, l, false); }
+  int MaybeOutList(const char* name, const aclTensorList* l) {
+    return AddList(name, Role::kOutput, l, false);
+  }
   // A scalar or an array that may not be null; whether it is there.
   bool Needs(const char* name, const void* object);
 
@@ -123,13 +125,13 @@ class QIAO_CANN_EXPORT Operator {
 };
 
 // The second phase.
-QIAO_CANN_EXPORT aclnnStatus Launch(const char* name, void* workspace, uint64_t workspace_size, aclOpExecutor* executor,
-                                    aclrtStream stream);
+QIAO_CANN_EXPORT aclnnStatus Launch(const char* name, void* workspace, uint64_t workspace_size,
+                                    aclOpExecutor* executor, aclrtStream stream);
 
 }  // namespace qiao::cann
 
-#define QIAO_ACLNN_LAUNCH(NAME)                                                                       \
-  aclnnStatus aclnn##NAME(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,            \
-                          aclrtStream stream) {                                                        \
-    return qiao::cann::Launch("aclnn" #NAME, workspace, workspaceSize, executor, stream);              \
+#define QIAO_ACLNN_LAUNCH(NAME)                                                             \
+  aclnnStatus aclnn##NAME(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, \
+                          aclrtStream stream) {                                             \
+    return qiao::cann::Launch("aclnn" #NAME, workspace, workspaceSize, executor, stream);   \
   }

@@ -34,7 +34,8 @@ struct Fractal {
 // whose last stride is not 1 is the transposed view of what was converted.
 inline bool FractalTransposed(const View& v) { return v.step(-1) != 1 && v.step(-2) == 1; }
 inline Fractal FractalOf(const View& v) {
-  return FractalTransposed(v) ? Fractal(v.size(-1), v.size(-2), v.dtype) : Fractal(v.size(-2), v.size(-1), v.dtype);
+  return FractalTransposed(v) ? Fractal(v.size(-1), v.size(-2), v.dtype)
+                              : Fractal(v.size(-2), v.size(-1), v.dtype);
 }
 // The memory of the view's matrix whose leading dimensions have the row-major index `batch`.
 inline char* FractalData(const View& v, int64_t batch) {

@@ -59,22 +59,24 @@ int Operator::AddList(const char* name, Role role, const aclTensorList* list, bo
 void Operator::Describe(Slot* slot, const aclTensor* tensor) {
   View view = tensor->view;
   if (IsFloat8(view.dtype) && !CurrentProfile().has_fp8)
-    Refuse(ACLNN_ERR_PARAM_INVALID, absl::StrFormat("%s is %s: %s has no FP8 units", slot->name, NameOf(view.dtype),
-                                                    CurrentProfile().soc));
+    Refuse(ACLNN_ERR_PARAM_INVALID, absl::StrFormat("%s is %s: %s has no FP8 units", slot->name,
+                                                    NameOf(view.dtype), CurrentProfile().soc));
   if (view.format == ACL_FORMAT_FRACTAL_NZ) {
     Require(view.rank >= 2, "%s is FRACTAL_NZ with %d dimensions", slot->name, view.rank);
     if (ok())
-      Require(view.step(-1) == 1 || view.step(-2) == 1,
-              "%s is FRACTAL_NZ, but neither of its last two strides is 1: neither the converted matrix nor its "
-              "transposed view",
-              slot->name);
+      Require(
+          view.step(-1) == 1 || view.step(-2) == 1,
+          "%s is FRACTAL_NZ, but neither of its last two strides is 1: neither the converted matrix nor its "
+          "transposed view",
+          slot->name);
   } else if (tensor->storage_rank > 0 && !view.empty() && BitsOf(view.dtype) > 0) {
     int64_t last = view.offset, storage = 1;
     for (int d = 0; d < view.rank; ++d) last += (view.size(d) - 1) * view.step(d);
     for (int d = 0; d < tensor->storage_rank; ++d) storage *= tensor->storage[static_cast<size_t>(d)];
     if (last >= storage)
-      Warn("storage-shape", absl::StrFormat("%s: %s reaches element %d, but its storage shape has %d elements", name_,
-                                            slot->name, last, storage));
+      Warn("storage-shape",
+           absl::StrFormat("%s: %s reaches element %d, but its storage shape has %d elements", name_,
+                           slot->name, last, storage));
   }
   slot->views.push_back(view);
 }

@@ -30,13 +30,14 @@ aclnnStatus CopyDims(const char* function, const aclTensor* tensor, int rank, co
 
 }  // namespace
 
-aclTensor* aclCreateTensor(const int64_t* viewDims, uint64_t viewDimsNum, aclDataType dataType, const int64_t* stride,
-                           int64_t offset, aclFormat format, const int64_t* storageDims, uint64_t storageDimsNum,
-                           void* tensorData) {
+aclTensor* aclCreateTensor(const int64_t* viewDims, uint64_t viewDimsNum, aclDataType dataType,
+                           const int64_t* stride, int64_t offset, aclFormat format,
+                           const int64_t* storageDims, uint64_t storageDimsNum, void* tensorData) {
   if (viewDimsNum > kMaxDims || storageDimsNum > kMaxDims)
     return Refuse(absl::StrFormat("%d view and %d storage dimensions; %d each is the most", viewDimsNum,
                                   storageDimsNum, kMaxDims));
-  if ((viewDimsNum && !viewDims) || (storageDimsNum && !storageDims)) return Refuse("the dimensions are null");
+  if ((viewDimsNum && !viewDims) || (storageDimsNum && !storageDims))
+    return Refuse("the dimensions are null");
   if (offset < 0) return Refuse(absl::StrFormat("an offset of %d", offset));
   auto* tensor = new (std::nothrow) aclTensor;
   if (!tensor) return Refuse("no memory");

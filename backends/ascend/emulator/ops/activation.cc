@@ -9,17 +9,19 @@
 
 using namespace qiao::cann;
 
-aclnnStatus aclnnSwiGluGetWorkspaceSize(const aclTensor* x, int64_t dim, const aclTensor* out, uint64_t* workspaceSize,
-                                        aclOpExecutor** executor) {
+aclnnStatus aclnnSwiGluGetWorkspaceSize(const aclTensor* x, int64_t dim, const aclTensor* out,
+                                        uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnSwiGlu", workspaceSize, executor);
   const int in = op.In("x", x), y = op.Out("out", out);
   op.DType(in, kFloats).SameDType(in, y).Rank(in, 1, kMaxDims);
   const int along = static_cast<int>(op.Dim(in, dim));
   if (op.ok()) {
     const View& v = op.at(in);
-    op.Require(v.size(along) % 2 == 0, "dimension %d of x has %d elements, which is odd", along, v.size(along));
+    op.Require(v.size(along) % 2 == 0, "dimension %d of x has %d elements, which is odd", along,
+               v.size(along));
     const View half = v.Narrow(along, 0, v.size(along) / 2);
-    op.Require(op.at(y).SameShape(half), "out is %s; it must be %s", op.at(y).ShapeString(), half.ShapeString());
+    op.Require(op.at(y).SameShape(half), "out is %s; it must be %s", op.at(y).ShapeString(),
+               half.ShapeString());
   }
   return op.Finish([=](const Args& args) {
     const View& v = args[in];
@@ -35,8 +37,9 @@ aclnnStatus aclnnSwiGluGetWorkspaceSize(const aclTensor* x, int64_t dim, const a
 }
 QIAO_ACLNN_LAUNCH(SwiGlu)
 
-aclnnStatus aclnnRotaryPositionEmbeddingGetWorkspaceSize(const aclTensor* x, const aclTensor* cos, const aclTensor* sin,
-                                                         int64_t mode, const aclTensor* yOut, uint64_t* workspaceSize,
+aclnnStatus aclnnRotaryPositionEmbeddingGetWorkspaceSize(const aclTensor* x, const aclTensor* cos,
+                                                         const aclTensor* sin, int64_t mode,
+                                                         const aclTensor* yOut, uint64_t* workspaceSize,
                                                          aclOpExecutor** executor) {
   Operator op("aclnnRotaryPositionEmbedding", workspaceSize, executor);
   const int in = op.In("x", x), c = op.In("cos", cos), s = op.In("sin", sin), y = op.Out("yOut", yOut);
@@ -45,10 +48,11 @@ aclnnStatus aclnnRotaryPositionEmbeddingGetWorkspaceSize(const aclTensor* x, con
   op.Require(mode == 0 || mode == 1, "mode is %d; 0 (half) and 1 (interleave) are served", mode);
   if (op.ok()) {
     const View &v = op.at(in), &t = op.at(c);
-    op.Require(t.dtype == v.dtype || t.dtype == ACL_FLOAT, "cos is %s and x is %s", NameOf(t.dtype), NameOf(v.dtype));
+    op.Require(t.dtype == v.dtype || t.dtype == ACL_FLOAT, "cos is %s and x is %s", NameOf(t.dtype),
+               NameOf(v.dtype));
     op.Require(v.size(-1) % 2 == 0, "x has %d channels, which is odd", v.size(-1));
-    op.Require(t.BroadcastsTo(v) && t.rank > 0 && t.size(-1) == v.size(-1), "cos is %s, which does not broadcast to %s of x",
-               t.ShapeString(), v.ShapeString());
+    op.Require(t.BroadcastsTo(v) && t.rank > 0 && t.size(-1) == v.size(-1),
+               "cos is %s, which does not broadcast to %s of x", t.ShapeString(), v.ShapeString());
   }
   return op.Finish([=](const Args& args) {
     const View &from = args[in], &to = args[y];

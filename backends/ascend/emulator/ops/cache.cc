@@ -16,8 +16,8 @@ void CheckPair(Operator& op, int rows, int cache) {
   if (!op.ok()) return;
   const View &r = op.at(rows), &c = op.at(cache);
   op.Require(BytesOf(r.dtype) > 0, "%s is %s", op.name(rows), NameOf(r.dtype));
-  op.Require(c.size(2) == r.size(1) && c.size(3) == r.size(2), "%s is %s and %s is %s", op.name(rows), r.ShapeString(),
-             op.name(cache), c.ShapeString());
+  op.Require(c.size(2) == r.size(1) && c.size(3) == r.size(2), "%s is %s and %s is %s", op.name(rows),
+             r.ShapeString(), op.name(cache), c.ShapeString());
   op.Require(c.format != ACL_FORMAT_FRACTAL_NZ, "%s is FRACTAL_NZ", op.name(cache));
 }
 
@@ -32,17 +32,16 @@ void Write(const View& rows, const View& cache, const std::vector<int64_t>& slot
 
 }  // namespace
 
-aclnnStatus aclnnScatterPaKvCacheGetWorkspaceSize(const aclTensor* key, aclTensor* keyCacheRef,
-                                                  const aclTensor* slotMapping, const aclTensor* value,
-                                                  aclTensor* valueCacheRef, const aclTensor* compressLensOptional,
-                                                  const aclTensor* compressSeqOffsetOptional,
-                                                  const aclTensor* seqLensOptional, char* cacheModeOptional,
-                                                  char* scatterModeOptional, const aclIntArray* stridesOptional,
-                                                  const aclIntArray* offsetsOptional, uint64_t* workspaceSize,
-                                                  aclOpExecutor** executor) {
+aclnnStatus aclnnScatterPaKvCacheGetWorkspaceSize(
+    const aclTensor* key, aclTensor* keyCacheRef, const aclTensor* slotMapping, const aclTensor* value,
+    aclTensor* valueCacheRef, const aclTensor* compressLensOptional,
+    const aclTensor* compressSeqOffsetOptional, const aclTensor* seqLensOptional, char* cacheModeOptional,
+    char* scatterModeOptional, const aclIntArray* stridesOptional, const aclIntArray* offsetsOptional,
+    uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnScatterPaKvCache", workspaceSize, executor);
-  const int k = op.In("key", key), kc = op.InOut("keyCacheRef", keyCacheRef), slots = op.In("slotMapping", slotMapping),
-            v = op.In("value", value), vc = op.InOut("valueCacheRef", valueCacheRef);
+  const int k = op.In("key", key), kc = op.InOut("keyCacheRef", keyCacheRef),
+            slots = op.In("slotMapping", slotMapping), v = op.In("value", value),
+            vc = op.InOut("valueCacheRef", valueCacheRef);
   op.Null(op.MaybeIn("compressLensOptional", compressLensOptional));
   op.Null(op.MaybeIn("compressSeqOffsetOptional", compressSeqOffsetOptional));
   op.Null(op.MaybeIn("seqLensOptional", seqLensOptional));
@@ -60,7 +59,8 @@ aclnnStatus aclnnScatterPaKvCacheGetWorkspaceSize(const aclTensor* key, aclTenso
     op.Require(o == 0, "offsetsOptional holds %d; 0 is served", o);
   if (op.ok()) {
     op.Shape(slots, {op.at(k).size(0)});
-    op.Require(op.at(v).size(0) == op.at(k).size(0), "key is %s and value is %s", op.at(k).ShapeString(), op.at(v).ShapeString());
+    op.Require(op.at(v).size(0) == op.at(k).size(0), "key is %s and value is %s", op.at(k).ShapeString(),
+               op.at(v).ShapeString());
     op.Require(op.at(kc).size(0) == op.at(vc).size(0) && op.at(kc).size(1) == op.at(vc).size(1),
                "keyCacheRef is %s and valueCacheRef is %s", op.at(kc).ShapeString(), op.at(vc).ShapeString());
   }

@@ -17,8 +17,8 @@ namespace {
 Operator& Convertible(Operator& op, int from, int to) {
   if (!op.ok()) return op;
   const aclDataType a = op.at(from).dtype, b = op.at(to).dtype;
-  return op.Require(BytesOf(a) > 0 && (a == b || (HasElements(a) && HasElements(b))), "%s is %s and %s is %s: no conversion",
-                    op.name(from), NameOf(a), op.name(to), NameOf(b));
+  return op.Require(BytesOf(a) > 0 && (a == b || (HasElements(a) && HasElements(b))),
+                    "%s is %s and %s is %s: no conversion", op.name(from), NameOf(a), op.name(to), NameOf(b));
 }
 
 void Fill(const View& to, const std::shared_ptr<aclScalar>& value) {
@@ -71,8 +71,8 @@ aclnnStatus aclnnCastGetWorkspaceSize(const aclTensor* self, const aclDataType d
 }
 QIAO_ACLNN_LAUNCH(Cast)
 
-aclnnStatus aclnnInplaceCopyGetWorkspaceSize(aclTensor* selfRef, const aclTensor* src, uint64_t* workspaceSize,
-                                             aclOpExecutor** executor) {
+aclnnStatus aclnnInplaceCopyGetWorkspaceSize(aclTensor* selfRef, const aclTensor* src,
+                                             uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnInplaceCopy", workspaceSize, executor);
   const int to = op.Out("selfRef", selfRef), from = op.In("src", src);
   if (op.ok())
@@ -83,8 +83,8 @@ aclnnStatus aclnnInplaceCopyGetWorkspaceSize(aclTensor* selfRef, const aclTensor
 }
 QIAO_ACLNN_LAUNCH(InplaceCopy)
 
-aclnnStatus aclnnInplaceFillScalarGetWorkspaceSize(aclTensor* selfRef, const aclScalar* value, uint64_t* workspaceSize,
-                                                   aclOpExecutor** executor) {
+aclnnStatus aclnnInplaceFillScalarGetWorkspaceSize(aclTensor* selfRef, const aclScalar* value,
+                                                   uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnInplaceFillScalar", workspaceSize, executor);
   const int to = op.Out("selfRef", selfRef);
   if (!op.Needs("value", value)) return op.Finish({});
@@ -94,7 +94,8 @@ aclnnStatus aclnnInplaceFillScalarGetWorkspaceSize(aclTensor* selfRef, const acl
 }
 QIAO_ACLNN_LAUNCH(InplaceFillScalar)
 
-aclnnStatus aclnnInplaceZeroGetWorkspaceSize(aclTensor* selfRef, uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnInplaceZeroGetWorkspaceSize(aclTensor* selfRef, uint64_t* workspaceSize,
+                                             aclOpExecutor** executor) {
   Operator op("aclnnInplaceZero", workspaceSize, executor);
   const int to = op.Out("selfRef", selfRef);
   if (op.ok()) op.Require(HasElements(op.at(to).dtype), "selfRef is %s", NameOf(op.at(to).dtype));
@@ -106,8 +107,8 @@ aclnnStatus aclnnInplaceZeroGetWorkspaceSize(aclTensor* selfRef, uint64_t* works
 }
 QIAO_ACLNN_LAUNCH(InplaceZero)
 
-aclnnStatus aclnnTriuGetWorkspaceSize(const aclTensor* self, int64_t diagonal, aclTensor* out, uint64_t* workspaceSize,
-                                      aclOpExecutor** executor) {
+aclnnStatus aclnnTriuGetWorkspaceSize(const aclTensor* self, int64_t diagonal, aclTensor* out,
+                                      uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnTriu", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   return FinishTriangle(op, x, y, diagonal, true);
@@ -122,8 +123,8 @@ aclnnStatus aclnnInplaceTriuGetWorkspaceSize(aclTensor* selfRef, int64_t diagona
 }
 QIAO_ACLNN_LAUNCH(InplaceTriu)
 
-aclnnStatus aclnnTrilGetWorkspaceSize(const aclTensor* self, int64_t diagonal, aclTensor* out, uint64_t* workspaceSize,
-                                      aclOpExecutor** executor) {
+aclnnStatus aclnnTrilGetWorkspaceSize(const aclTensor* self, int64_t diagonal, aclTensor* out,
+                                      uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnTril", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   return FinishTriangle(op, x, y, diagonal, false);
@@ -146,7 +147,8 @@ aclnnStatus aclnnPermuteGetWorkspaceSize(const aclTensor* self, const aclIntArra
     order.push_back(static_cast<int>(d));
     moved.dim[i] = from.size(static_cast<int>(d));
   }
-  op.Require(moved.SameShape(op.at(y)), "out is %s; it must be %s", op.at(y).ShapeString(), moved.ShapeString());
+  op.Require(moved.SameShape(op.at(y)), "out is %s; it must be %s", op.at(y).ShapeString(),
+             moved.ShapeString());
   op.SameDType(x, y).Require(BytesOf(from.dtype) > 0, "self is %s", NameOf(from.dtype));
   return op.Finish([=](const Args& args) {
     View v = args[x];

@@ -21,7 +21,8 @@ namespace qiao::cann {
 namespace {
 
 template <typename T>
-void Run(void (*f)(const Piece<T>&), const View& out, const View& a, const View& b, const std::array<T, 2>& scalar) {
+void Run(void (*f)(const Piece<T>&), const View& out, const View& a, const View& b,
+         const std::array<T, 2>& scalar) {
   MapRows<T, 2>(out, {a.BroadcastTo(out), b.BroadcastTo(out)}, [&](const auto& in, int64_t n, T* result) {
     f({in[0].data(), in[1].data(), scalar.data(), n, result});
   });
@@ -122,20 +123,21 @@ aclnnStatus aclnnInplaceMaskedFillScalarGetWorkspaceSize(aclTensor* selfRef, con
 }
 QIAO_ACLNN_LAUNCH(InplaceMaskedFillScalar)
 
-aclnnStatus aclnnNanToNumGetWorkspaceSize(const aclTensor* self, float nan, float posinf, float neginf, aclTensor* out,
-                                          uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnNanToNumGetWorkspaceSize(const aclTensor* self, float nan, float posinf, float neginf,
+                                          aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnNanToNum", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   op.SameShape(x, y);
   if (op.ok())
     op.Require(qiao::cann::HasElements(op.at(x).dtype) && qiao::cann::HasElements(op.at(y).dtype),
-               "self is %s and out %s", qiao::cann::NameOf(op.at(x).dtype), qiao::cann::NameOf(op.at(y).dtype));
+               "self is %s and out %s", qiao::cann::NameOf(op.at(x).dtype),
+               qiao::cann::NameOf(op.at(y).dtype));
   return op.Finish([=](const qiao::cann::Args& args) {
     if (!qiao::cann::IsFloat(args[x].dtype)) return qiao::cann::Convert(args[y], args[x]);
     qiao::cann::MapRows<double, 1>(args[y], {args[x]}, [=](const auto& in, int64_t n, double* result) {
       for (int64_t i = 0; i < n; ++i) {
         const double v = in[0][static_cast<size_t>(i)];
-        result[i] = std::isnan(v) ? static_cast<double>(nan)
+        result[i] = std::isnan(v)   ? static_cast<double>(nan)
                     : std::isinf(v) ? static_cast<double>(v > 0 ? posinf : neginf)
                                     : v;
       }

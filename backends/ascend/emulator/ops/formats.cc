@@ -54,7 +54,8 @@ aclnnStatus aclnnCalculateMatmulWeightSizeV2(const aclIntArray* tensorShape, acl
   const std::vector<int64_t>& shape = tensorShape->values;
   bool good = shape.size() >= 2 && shape.size() <= 6 && BytesOf(dataType) > 0 && BytesOf(dataType) <= 32;
   for (int64_t d : shape) good = good && d >= 0;
-  if (!good) return Fail(ACLNN_ERR_PARAM_INVALID, std::string(kName) + "the shape or the dtype " + NameOf(dataType));
+  if (!good)
+    return Fail(ACLNN_ERR_PARAM_INVALID, std::string(kName) + "the shape or the dtype " + NameOf(dataType));
   uint64_t size = static_cast<uint64_t>(Fractal(shape.end()[-2], shape.end()[-1], dataType).elements());
   for (size_t d = 0; d + 2 < shape.size(); ++d) size *= static_cast<uint64_t>(shape[d]);
   *weightTensorSize = size;
@@ -62,21 +63,23 @@ aclnnStatus aclnnCalculateMatmulWeightSizeV2(const aclIntArray* tensorShape, acl
 }
 
 aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor* srcTensor, const int dstFormat,
-                                                     int additionalDtype, int64_t** dstShape, uint64_t* dstShapeSize,
-                                                     int* actualFormat) {
+                                                     int additionalDtype, int64_t** dstShape,
+                                                     uint64_t* dstShapeSize, int* actualFormat) {
   constexpr const char* kName = "aclnnNpuFormatCastCalculateSizeAndFormat: ";
   if (!srcTensor || !dstShape || !dstShapeSize || !actualFormat)
     return Fail(ACLNN_ERR_PARAM_NULLPTR, std::string(kName) + "an argument is null");
   const View& v = srcTensor->view;
   if (dstFormat != ACL_FORMAT_FRACTAL_NZ && dstFormat != ACL_FORMAT_ND)
-    return Fail(ACLNN_ERR_PARAM_INVALID, absl::StrFormat("%sformat %d; ND and FRACTAL_NZ are served", kName, dstFormat));
+    return Fail(ACLNN_ERR_PARAM_INVALID,
+                absl::StrFormat("%sformat %d; ND and FRACTAL_NZ are served", kName, dstFormat));
   if (v.rank < 2 || v.rank > kMaxDims - 2)
     return Fail(ACLNN_ERR_PARAM_INVALID, absl::StrFormat("%ssrcTensor has %d dimensions", kName, v.rank));
   const auto width = additionalDtype == -1 ? v.dtype : static_cast<aclDataType>(additionalDtype);
   if (BytesOf(width) != BytesOf(v.dtype) || BytesOf(v.dtype) == 0)
-    return Fail(ACLNN_ERR_PARAM_INVALID, absl::StrFormat("%ssrcTensor is %s and additionalDtype %s: only fractals of the "
-                                                         "element's own width are served",
-                                                         kName, NameOf(v.dtype), NameOf(width)));
+    return Fail(ACLNN_ERR_PARAM_INVALID,
+                absl::StrFormat("%ssrcTensor is %s and additionalDtype %s: only fractals of the "
+                                "element's own width are served",
+                                kName, NameOf(v.dtype), NameOf(width)));
   std::vector<int64_t> shape(v.dim.begin(), v.dim.begin() + v.rank);
   if (dstFormat == ACL_FORMAT_FRACTAL_NZ) {
     const Fractal f(v.size(-2), v.size(-1), v.dtype);
@@ -91,8 +94,8 @@ aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor* srcTensor,
   return ACLNN_SUCCESS;
 }
 
-aclnnStatus aclnnNpuFormatCastGetWorkspaceSize(const aclTensor* srcTensor, aclTensor* dstTensor, uint64_t* workspaceSize,
-                                               aclOpExecutor** executor) {
+aclnnStatus aclnnNpuFormatCastGetWorkspaceSize(const aclTensor* srcTensor, aclTensor* dstTensor,
+                                               uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnNpuFormatCast", workspaceSize, executor);
   const int from = op.In("srcTensor", srcTensor), to = op.Out("dstTensor", dstTensor);
   op.DType(from, kFractalTypes).SameDType(from, to).Rank(from, 2, kMaxDims - 2);

@@ -48,7 +48,8 @@ void CheckPages(Operator& op, int slot, int64_t block, int64_t width) {
   const View& v = op.at(slot);
   const View p = Pages(v, block);
   op.Require((v.rank == 3 || v.size(1) == 1 || v.size(2) == 1) && p.size(1) == block && p.size(2) == width,
-             "%s is %s; it must be [blocks, %d, %d] (or with a dimension of one head)", op.name(slot), v.ShapeString(), block, width);
+             "%s is %s; it must be [blocks, %d, %d] (or with a dimension of one head)", op.name(slot),
+             v.ShapeString(), block, width);
 }
 
 aclnnStatus Attend(const char* name, const Call& c, uint64_t* workspaceSize, aclOpExecutor** executor) {
@@ -72,22 +73,28 @@ aclnnStatus Attend(const char* name, const Call& c, uint64_t* workspaceSize, acl
   if (!op.ok()) return op.Finish({});
 
   const std::string& soc = CurrentProfile().soc;
-  op.Require(c.version >= 5 || soc.rfind("Ascend950", 0) != 0, "%s takes version 5 of this operator, not %d", soc, c.version);
+  op.Require(c.version >= 5 || soc.rfind("Ascend950", 0) != 0, "%s takes version 5 of this operator, not %d",
+             soc, c.version);
   const std::string_view layout = c.layout;
-  op.Require(layout == "TND" || layout == "TND_NTD", "inputLayout is \"%s\"; \"TND\" and \"TND_NTD\" are served", c.layout);
-  op.Require(op.list(k).size() == 1 && op.list(v).size() == 1, "key has %d tensors and value %d; with pages it is one each",
-             op.list(k).size(), op.list(v).size());
+  op.Require(layout == "TND" || layout == "TND_NTD",
+             "inputLayout is \"%s\"; \"TND\" and \"TND_NTD\" are served", c.layout);
+  op.Require(op.list(k).size() == 1 && op.list(v).size() == 1,
+             "key has %d tensors and value %d; with pages it is one each", op.list(k).size(),
+             op.list(v).size());
   op.Require(c.quant_modes == 0, "a quantisation mode is given; none is served");
-  op.Require(!c.shared_prefix_length || c.shared_prefix_length->values.empty(), "actualSharedPrefixLenOptional is not served");
+  op.Require(!c.shared_prefix_length || c.shared_prefix_length->values.empty(),
+             "actualSharedPrefixLenOptional is not served");
   op.Require(std::isfinite(c.scale), "scaleValue is %g", c.scale);
   op.DType(q, {ACL_FLOAT16, ACL_BF16}).Rank(q, 3, 3).Rank(qr, 3, 3);
   for (int other : {k, v, qr, kr, out}) op.SameDType(q, other);
   if (!op.ok()) return op.Finish({});
   const View& query = op.at(q);
   const int64_t rows = query.size(0), heads = query.size(1);
-  op.Require(query.size(2) == kLatent, "query has head dimension %d; with queryRope it must be %d", query.size(2), kLatent);
+  op.Require(query.size(2) == kLatent, "query has head dimension %d; with queryRope it must be %d",
+             query.size(2), kLatent);
   op.Require(c.heads == heads, "numHeads is %d and query is %s", c.heads, query.ShapeString());
-  op.Require(c.kv_heads == 1 || (c.kv_heads == 0 && heads == 1), "numKeyValueHeads is %d; the latent form has 1", c.kv_heads);
+  op.Require(c.kv_heads == 1 || (c.kv_heads == 0 && heads == 1),
+             "numKeyValueHeads is %d; the latent form has 1", c.kv_heads);
   op.Shape(qr, {rows, heads, kRope});
   if (layout == "TND") {
     op.Shape(out, {rows, heads, kLatent});
@@ -108,17 +115,19 @@ aclnnStatus Attend(const char* name, const Call& c, uint64_t* workspaceSize, acl
              op.at(kr).ShapeString());
 
   const std::vector<int64_t>&ends = c.ends->values, &lengths = c.lengths->values;
-  op.Require(!ends.empty() && ends.size() == lengths.size(), "actualSeqLengths has %d entries and actualSeqLengthsKv %d", ends.size(),
-             lengths.size());
+  op.Require(!ends.empty() && ends.size() == lengths.size(),
+             "actualSeqLengths has %d entries and actualSeqLengthsKv %d", ends.size(), lengths.size());
   op.Require(op.at(table).size(0) == static_cast<int64_t>(ends.size()), "blockTable is %s for %d sequences",
              op.at(table).ShapeString(), ends.size());
   for (size_t s = 0; op.ok() && s < ends.size(); ++s) {
-    op.Require(ends[s] >= (s ? ends[s - 1] : 0) && ends[s] <= rows, "actualSeqLengths[%d] is %d: it must rise and end within the %d rows",
-               s, ends[s], rows);
+    op.Require(ends[s] >= (s ? ends[s - 1] : 0) && ends[s] <= rows,
+               "actualSeqLengths[%d] is %d: it must rise and end within the %d rows", s, ends[s], rows);
     op.Require(lengths[s] >= 0 && lengths[s] <= op.at(table).size(1) * c.block_size,
-               "actualSeqLengthsKv[%d] is %d; blockTable has %d pages of %d tokens", s, lengths[s], op.at(table).size(1), c.block_size);
+               "actualSeqLengthsKv[%d] is %d; blockTable has %d pages of %d tokens", s, lengths[s],
+               op.at(table).size(1), c.block_size);
   }
-  op.Require(c.sparse_mode == 3 || c.sparse_mode == 0, "sparseMode is %d; 0 (no mask) and 3 (causal) are served", c.sparse_mode);
+  op.Require(c.sparse_mode == 3 || c.sparse_mode == 0,
+             "sparseMode is %d; 0 (no mask) and 3 (causal) are served", c.sparse_mode);
   op.Require(c.sparse_mode == 0 || op.has(mask), "attenMaskOptional is null, and sparseMode is 3");
   op.Require(c.sparse_mode == 3 || !op.has(mask), "attenMaskOptional is given, and sparseMode is 0");
   if (op.ok() && op.has(mask)) {
@@ -147,72 +156,80 @@ aclnnStatus Attend(const char* name, const Call& c, uint64_t* workspaceSize, acl
 }  // namespace
 
 // The arguments that all versions share, in pieces.
-#define QIAO_FIAS_FRONT                                                                                                \
-  const aclTensor *query, const aclTensorList *key, const aclTensorList *value, const aclTensor *pseShiftOptional,     \
-      const aclTensor *attenMaskOptional, const aclIntArray *actualSeqLengthsOptional,                                 \
-      const aclIntArray *actualSeqLengthsKvOptional, const aclTensor *deqScale1Optional,                               \
-      const aclTensor *quantScale1Optional, const aclTensor *deqScale2Optional, const aclTensor *quantScale2Optional,  \
-      const aclTensor *quantOffset2Optional, const aclTensor *antiquantScaleOptional,                                  \
-      const aclTensor *antiquantOffsetOptional, const aclTensor *blockTableOptional,                                   \
-      const aclTensor *queryPaddingSizeOptional, const aclTensor *kvPaddingSizeOptional,                               \
-      const aclTensor *keyAntiquantScaleOptional, const aclTensor *keyAntiquantOffsetOptional,                         \
-      const aclTensor *valueAntiquantScaleOptional, const aclTensor *valueAntiquantOffsetOptional,                     \
-      const aclTensor *keySharedPrefixOptional, const aclTensor *valueSharedPrefixOptional,                            \
-      const aclIntArray *actualSharedPrefixLenOptional, const aclTensor *queryRopeOptional,                            \
+#define QIAO_FIAS_FRONT                                                                            \
+  const aclTensor *query, const aclTensorList *key, const aclTensorList *value,                    \
+      const aclTensor *pseShiftOptional, const aclTensor *attenMaskOptional,                       \
+      const aclIntArray *actualSeqLengthsOptional, const aclIntArray *actualSeqLengthsKvOptional,  \
+      const aclTensor *deqScale1Optional, const aclTensor *quantScale1Optional,                    \
+      const aclTensor *deqScale2Optional, const aclTensor *quantScale2Optional,                    \
+      const aclTensor *quantOffset2Optional, const aclTensor *antiquantScaleOptional,              \
+      const aclTensor *antiquantOffsetOptional, const aclTensor *blockTableOptional,               \
+      const aclTensor *queryPaddingSizeOptional, const aclTensor *kvPaddingSizeOptional,           \
+      const aclTensor *keyAntiquantScaleOptional, const aclTensor *keyAntiquantOffsetOptional,     \
+      const aclTensor *valueAntiquantScaleOptional, const aclTensor *valueAntiquantOffsetOptional, \
+      const aclTensor *keySharedPrefixOptional, const aclTensor *valueSharedPrefixOptional,        \
+      const aclIntArray *actualSharedPrefixLenOptional, const aclTensor *queryRopeOptional,        \
       const aclTensor *keyRopeOptional, const aclTensor *keyRopeAntiquantScaleOptional
-#define QIAO_FIAS_MIDDLE                                                                                               \
-  int64_t numHeads, double scaleValue, int64_t, int64_t, char *inputLayout, int64_t numKeyValueHeads,                  \
-      int64_t sparseMode, int64_t, int64_t blockSize, int64_t antiquantMode, bool softmaxLseFlag,                      \
+#define QIAO_FIAS_MIDDLE                                                                              \
+  int64_t numHeads, double scaleValue, int64_t, int64_t, char *inputLayout, int64_t numKeyValueHeads, \
+      int64_t sparseMode, int64_t, int64_t blockSize, int64_t antiquantMode, bool softmaxLseFlag,     \
       int64_t keyAntiquantMode, int64_t valueAntiquantMode
-#define QIAO_FIAS_BACK                                                                                                 \
-  const aclTensor *attentionOut, const aclTensor *softmaxLse, uint64_t *workspaceSize, aclOpExecutor **executor
-#define QIAO_FIAS_CALL(VERSION)                                                                                        \
-  Call c;                                                                                                              \
-  c.version = VERSION;                                                                                                 \
-  c.query = query;                                                                                                     \
-  c.key = key;                                                                                                         \
-  c.value = value;                                                                                                     \
-  c.pse_shift = pseShiftOptional;                                                                                      \
-  c.mask = attenMaskOptional;                                                                                          \
-  c.ends = actualSeqLengthsOptional;                                                                                   \
-  c.lengths = actualSeqLengthsKvOptional;                                                                              \
-  c.front = {{"deqScale1Optional", deqScale1Optional},         {"quantScale1Optional", quantScale1Optional},           \
-             {"deqScale2Optional", deqScale2Optional},         {"quantScale2Optional", quantScale2Optional},           \
-             {"quantOffset2Optional", quantOffset2Optional},   {"antiquantScaleOptional", antiquantScaleOptional},     \
-             {"antiquantOffsetOptional", antiquantOffsetOptional}};                                                    \
-  c.table = blockTableOptional;                                                                                        \
-  c.back = {{"queryPaddingSizeOptional", queryPaddingSizeOptional},                                                    \
-            {"kvPaddingSizeOptional", kvPaddingSizeOptional},                                                          \
-            {"keyAntiquantScaleOptional", keyAntiquantScaleOptional},                                                  \
-            {"keyAntiquantOffsetOptional", keyAntiquantOffsetOptional},                                                \
-            {"valueAntiquantScaleOptional", valueAntiquantScaleOptional},                                              \
-            {"valueAntiquantOffsetOptional", valueAntiquantOffsetOptional},                                            \
-            {"keySharedPrefixOptional", keySharedPrefixOptional},                                                      \
-            {"valueSharedPrefixOptional", valueSharedPrefixOptional}};                                                 \
-  c.shared_prefix_length = actualSharedPrefixLenOptional;                                                              \
-  c.query_rope = queryRopeOptional;                                                                                    \
-  c.key_rope = keyRopeOptional;                                                                                        \
-  c.tail = {{"keyRopeAntiquantScaleOptional", keyRopeAntiquantScaleOptional}};                                         \
-  c.heads = numHeads;                                                                                                  \
-  c.scale = scaleValue;                                                                                                \
-  c.layout = inputLayout;                                                                                              \
-  c.kv_heads = numKeyValueHeads;                                                                                       \
-  c.sparse_mode = sparseMode;                                                                                          \
-  c.block_size = blockSize;                                                                                            \
-  c.lse_flag = softmaxLseFlag;                                                                                         \
-  c.quant_modes = antiquantMode | keyAntiquantMode | valueAntiquantMode;                                               \
-  c.out = attentionOut;                                                                                                \
+#define QIAO_FIAS_BACK                                                                 \
+  const aclTensor *attentionOut, const aclTensor *softmaxLse, uint64_t *workspaceSize, \
+      aclOpExecutor **executor
+#define QIAO_FIAS_CALL(VERSION)                                                \
+  Call c;                                                                      \
+  c.version = VERSION;                                                         \
+  c.query = query;                                                             \
+  c.key = key;                                                                 \
+  c.value = value;                                                             \
+  c.pse_shift = pseShiftOptional;                                              \
+  c.mask = attenMaskOptional;                                                  \
+  c.ends = actualSeqLengthsOptional;                                           \
+  c.lengths = actualSeqLengthsKvOptional;                                      \
+  c.front = {{"deqScale1Optional", deqScale1Optional},                         \
+             {"quantScale1Optional", quantScale1Optional},                     \
+             {"deqScale2Optional", deqScale2Optional},                         \
+             {"quantScale2Optional", quantScale2Optional},                     \
+             {"quantOffset2Optional", quantOffset2Optional},                   \
+             {"antiquantScaleOptional", antiquantScaleOptional},               \
+             {"antiquantOffsetOptional", antiquantOffsetOptional}};            \
+  c.table = blockTableOptional;                                                \
+  c.back = {{"queryPaddingSizeOptional", queryPaddingSizeOptional},            \
+            {"kvPaddingSizeOptional", kvPaddingSizeOptional},                  \
+            {"keyAntiquantScaleOptional", keyAntiquantScaleOptional},          \
+            {"keyAntiquantOffsetOptional", keyAntiquantOffsetOptional},        \
+            {"valueAntiquantScaleOptional", valueAntiquantScaleOptional},      \
+            {"valueAntiquantOffsetOptional", valueAntiquantOffsetOptional},    \
+            {"keySharedPrefixOptional", keySharedPrefixOptional},              \
+            {"valueSharedPrefixOptional", valueSharedPrefixOptional}};         \
+  c.shared_prefix_length = actualSharedPrefixLenOptional;                      \
+  c.query_rope = queryRopeOptional;                                            \
+  c.key_rope = keyRopeOptional;                                                \
+  c.tail = {{"keyRopeAntiquantScaleOptional", keyRopeAntiquantScaleOptional}}; \
+  c.heads = numHeads;                                                          \
+  c.scale = scaleValue;                                                        \
+  c.layout = inputLayout;                                                      \
+  c.kv_heads = numKeyValueHeads;                                               \
+  c.sparse_mode = sparseMode;                                                  \
+  c.block_size = blockSize;                                                    \
+  c.lse_flag = softmaxLseFlag;                                                 \
+  c.quant_modes = antiquantMode | keyAntiquantMode | valueAntiquantMode;       \
+  c.out = attentionOut;                                                        \
   c.lse = softmaxLse;
 
-aclnnStatus aclnnFusedInferAttentionScoreV3GetWorkspaceSize(QIAO_FIAS_FRONT, QIAO_FIAS_MIDDLE, QIAO_FIAS_BACK) {
+aclnnStatus aclnnFusedInferAttentionScoreV3GetWorkspaceSize(QIAO_FIAS_FRONT, QIAO_FIAS_MIDDLE,
+                                                            QIAO_FIAS_BACK) {
   QIAO_FIAS_CALL(3)
   return Attend("aclnnFusedInferAttentionScoreV3", c, workspaceSize, executor);
 }
 QIAO_ACLNN_LAUNCH(FusedInferAttentionScoreV3)
 
-aclnnStatus aclnnFusedInferAttentionScoreV4GetWorkspaceSize(QIAO_FIAS_FRONT, const aclTensor* dequantScaleQueryOptional,
-                                                            const aclTensor* learnableSinkOptional, QIAO_FIAS_MIDDLE,
-                                                            int64_t queryQuantMode, QIAO_FIAS_BACK) {
+aclnnStatus aclnnFusedInferAttentionScoreV4GetWorkspaceSize(QIAO_FIAS_FRONT,
+                                                            const aclTensor* dequantScaleQueryOptional,
+                                                            const aclTensor* learnableSinkOptional,
+                                                            QIAO_FIAS_MIDDLE, int64_t queryQuantMode,
+                                                            QIAO_FIAS_BACK) {
   QIAO_FIAS_CALL(4)
   c.tail.insert(c.tail.end(), {{"dequantScaleQueryOptional", dequantScaleQueryOptional},
                                {"learnableSinkOptional", learnableSinkOptional}});
@@ -221,10 +238,12 @@ aclnnStatus aclnnFusedInferAttentionScoreV4GetWorkspaceSize(QIAO_FIAS_FRONT, con
 }
 QIAO_ACLNN_LAUNCH(FusedInferAttentionScoreV4)
 
-aclnnStatus aclnnFusedInferAttentionScoreV5GetWorkspaceSize(QIAO_FIAS_FRONT, const aclTensor* dequantScaleQueryOptional,
-                                                            const aclTensor* learnableSinkOptional, const aclIntArray*,
-                                                            const aclIntArray*, QIAO_FIAS_MIDDLE, int64_t queryQuantMode,
-                                                            int64_t, QIAO_FIAS_BACK) {
+aclnnStatus aclnnFusedInferAttentionScoreV5GetWorkspaceSize(QIAO_FIAS_FRONT,
+                                                            const aclTensor* dequantScaleQueryOptional,
+                                                            const aclTensor* learnableSinkOptional,
+                                                            const aclIntArray*, const aclIntArray*,
+                                                            QIAO_FIAS_MIDDLE, int64_t queryQuantMode, int64_t,
+                                                            QIAO_FIAS_BACK) {
   QIAO_FIAS_CALL(5)
   c.tail.insert(c.tail.end(), {{"dequantScaleQueryOptional", dequantScaleQueryOptional},
                                {"learnableSinkOptional", learnableSinkOptional}});

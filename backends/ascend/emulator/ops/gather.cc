@@ -18,15 +18,15 @@ aclnnStatus Gather(Operator& op, int self, int64_t dim_given, int index, int out
   const View &v = op.at(self), &i = op.at(index), &to = op.at(out);
   op.Require(BytesOf(v.dtype) > 0, "%s is %s", op.name(self), NameOf(v.dtype));
   op.Require(to.rank == v.rank + i.rank - 1 || (i.rank == 0 && to.rank == v.rank),
-             "%s is %s, %s is %s and %s is %s: the dimension is replaced by the index's", op.name(self), v.ShapeString(),
-             op.name(index), i.ShapeString(), op.name(out), to.ShapeString());
+             "%s is %s, %s is %s and %s is %s: the dimension is replaced by the index's", op.name(self),
+             v.ShapeString(), op.name(index), i.ShapeString(), op.name(out), to.ShapeString());
   const int index_rank = to.rank - v.rank + 1;
   for (int d = 0; op.ok() && d < to.rank; ++d) {
     const int64_t expected = d < dim                ? v.size(d)
                              : d < dim + index_rank ? (i.rank == 0 ? 1 : i.size(d - dim))
                                                     : v.size(d - index_rank + 1);
-    op.Require(to.size(d) == expected, "%s is %s, where %s is %s and %s is %s", op.name(out), to.ShapeString(),
-               op.name(self), v.ShapeString(), op.name(index), i.ShapeString());
+    op.Require(to.size(d) == expected, "%s is %s, where %s is %s and %s is %s", op.name(out),
+               to.ShapeString(), op.name(self), v.ShapeString(), op.name(index), i.ShapeString());
   }
   return op.Finish([=](const Args& args) {
     const View &from = args[self], &result = args[out];
@@ -52,8 +52,9 @@ aclnnStatus Gather(Operator& op, int self, int64_t dim_given, int index, int out
 
 }  // namespace
 
-aclnnStatus aclnnEmbeddingGetWorkspaceSize(const aclTensor* weight, const aclTensor* indices, const aclTensor* out,
-                                           uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnEmbeddingGetWorkspaceSize(const aclTensor* weight, const aclTensor* indices,
+                                           const aclTensor* out, uint64_t* workspaceSize,
+                                           aclOpExecutor** executor) {
   Operator op("aclnnEmbedding", workspaceSize, executor);
   const int w = op.In("weight", weight), i = op.In("indices", indices), y = op.Out("out", out);
   op.Rank(w, 2, 2);
@@ -61,8 +62,9 @@ aclnnStatus aclnnEmbeddingGetWorkspaceSize(const aclTensor* weight, const aclTen
 }
 QIAO_ACLNN_LAUNCH(Embedding)
 
-aclnnStatus aclnnIndexSelectGetWorkspaceSize(const aclTensor* self, int64_t dim, const aclTensor* index, aclTensor* out,
-                                             uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnIndexSelectGetWorkspaceSize(const aclTensor* self, int64_t dim, const aclTensor* index,
+                                             aclTensor* out, uint64_t* workspaceSize,
+                                             aclOpExecutor** executor) {
   Operator op("aclnnIndexSelect", workspaceSize, executor);
   const int x = op.In("self", self), i = op.In("index", index), y = op.Out("out", out);
   op.Rank(x, 1, kMaxDims).Rank(i, 0, 1);
@@ -70,8 +72,8 @@ aclnnStatus aclnnIndexSelectGetWorkspaceSize(const aclTensor* self, int64_t dim,
 }
 QIAO_ACLNN_LAUNCH(IndexSelect)
 
-aclnnStatus aclnnGatherV2GetWorkspaceSize(const aclTensor* self, int64_t dim, const aclTensor* index, aclTensor* out,
-                                          uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnGatherV2GetWorkspaceSize(const aclTensor* self, int64_t dim, const aclTensor* index,
+                                          aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnGatherV2", workspaceSize, executor);
   const int x = op.In("self", self), i = op.In("index", index), y = op.Out("out", out);
   op.Rank(x, 1, kMaxDims);

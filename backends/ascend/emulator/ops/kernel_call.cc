@@ -60,7 +60,8 @@ KernelRun& KernelRun::Add(const qiao_tensor& tensor, void* pointer) {
 }
 
 void KernelRun::Run(const qiao_batch* batch) {
-  const qiao_op_call call{sizeof(qiao_op_call), op_, params_, static_cast<uint32_t>(tensor_.size()), tensor_.data()};
+  const qiao_op_call call{sizeof(qiao_op_call), op_, params_, static_cast<uint32_t>(tensor_.size()),
+                          tensor_.data()};
   kernels::KernelCall run{params_, tensor_.data(), pointer_.data(), batch, nullptr};
   std::string why;
   if (const kernels::cpu::OpKernel* found = kernels::cpu::FindKernel(op_)) {

@@ -41,7 +41,8 @@ void Fill(const View& rows, float value) {
 
 // log of the sum of exponentials, which the kernel keeps to itself.
 void LogSums(const LatentAttention& a, const Run& run, const int32_t* pages) {
-  const int64_t heads = a.query.size(1), width = a.query.size(2), rope_width = a.query_rope.size(2), block = a.latent.size(1);
+  const int64_t heads = a.query.size(1), width = a.query.size(2), rope_width = a.query_rope.size(2),
+                block = a.latent.size(1);
   std::vector<float> q(static_cast<size_t>(width + rope_width)), k(q.size());
   for (int64_t i = 0; i < run.rows; ++i) {
     const int64_t t = run.first + i, last = run.length - run.rows + i;
@@ -95,7 +96,8 @@ void RunLatentAttention(const LatentAttention& a) {
     }
   }
 
-  View query = a.query.Narrow(0, 0, rows), query_rope = a.query_rope.Narrow(0, 0, rows), out = a.out.Narrow(0, 0, rows);
+  View query = a.query.Narrow(0, 0, rows), query_rope = a.query_rope.Narrow(0, 0, rows),
+       out = a.out.Narrow(0, 0, rows);
   View latent = a.latent, rope = a.rope;
   std::vector<int32_t> kernel_table = table;
   Buffer q_memory, qr_memory, latent_memory, rope_memory, out_memory;
@@ -120,8 +122,9 @@ void RunLatentAttention(const LatentAttention& a) {
   }
   const auto seqs = static_cast<int64_t>(runs.size());
   const qiao_latent_attention_params params{sizeof(params), static_cast<float>(a.scale), 0};
-  const qiao_batch batch{sizeof(batch), static_cast<int32_t>(rows), static_cast<int32_t>(seqs), 0, q_start.data(),
-                         kv_len.data(), nullptr};
+  const qiao_batch batch{
+      sizeof(batch), static_cast<int32_t>(rows), static_cast<int32_t>(seqs), 0, q_start.data(), kv_len.data(),
+      nullptr};
   KernelRun(QIAO_OP_LATENT_ATTENTION, &params)
       .Add(query)
       .Add(query_rope)

@@ -9,11 +9,11 @@
 namespace qiao::cann {
 
 struct LatentAttention {
-  View query, query_rope;    // [T, N, 512], [T, N, 64]: f16 or bf16
-  View latent, rope;         // [blocks, block, 512], [.., 64]: of query's dtype
-  View table;                // i32 [B, P]
-  View out;                  // [T, N, 512], of query's dtype
-  const View* lse = nullptr;  // f32 [T, N, 1], or none
+  View query, query_rope;        // [T, N, 512], [T, N, 64]: f16 or bf16
+  View latent, rope;             // [blocks, block, 512], [.., 64]: of query's dtype
+  View table;                    // i32 [B, P]
+  View out;                      // [T, N, 512], of query's dtype
+  const View* lse = nullptr;     // f32 [T, N, 1], or none
   std::vector<int64_t> ends;     // of the sequences' rows
   std::vector<int64_t> lengths;  // of the sequences in the cache
   double scale = 1;

@@ -47,13 +47,17 @@ aclnnStatus aclnnMoeGatingTopKGetWorkspaceSize(const aclTensor* x, const aclTens
     op.Require(k >= 1 && k <= experts, "k is %d, of %d experts", k, experts);
     const int64_t groups = std::max<int64_t>(groupCount, 1);
     op.Require(groupCount >= 0 && experts % groups == 0, "%d groups of %d experts", groupCount, experts);
-    op.Require(groups == 1 || (kGroup >= 1 && kGroup <= groups), "kGroup is %d, of %d groups", kGroup, groups);
-    op.Require(groups == 1 || k <= kGroup * (experts / groups), "k is %d, and %d groups have %d experts", k, kGroup,
-               kGroup * (experts / groups));
-    op.Require(groupSelectMode == 0 || groupSelectMode == 1, "groupSelectMode is %d; it must be 0 or 1", groupSelectMode);
-    op.Require(groups == 1 || groupSelectMode == 0 || experts / groups >= 2, "groupSelectMode 1 needs groups of two or more");
+    op.Require(groups == 1 || (kGroup >= 1 && kGroup <= groups), "kGroup is %d, of %d groups", kGroup,
+               groups);
+    op.Require(groups == 1 || k <= kGroup * (experts / groups), "k is %d, and %d groups have %d experts", k,
+               kGroup, kGroup * (experts / groups));
+    op.Require(groupSelectMode == 0 || groupSelectMode == 1, "groupSelectMode is %d; it must be 0 or 1",
+               groupSelectMode);
+    op.Require(groups == 1 || groupSelectMode == 0 || experts / groups >= 2,
+               "groupSelectMode 1 needs groups of two or more");
     op.Require(renorm == 0 || renorm == 1, "renorm is %d; it must be 0 or 1", renorm);
-    op.Require(normType == 0 || normType == 1, "normType is %d; 0 (softmax) and 1 (sigmoid) are served", normType);
+    op.Require(normType == 0 || normType == 1, "normType is %d; 0 (softmax) and 1 (sigmoid) are served",
+               normType);
     op.Shape(y, {rows, k}).Shape(ids, {rows, k}).Shape(bias, {experts});
     if (outFlag) op.DType(scores, {ACL_FLOAT}).Shape(scores, {rows, experts});
   }

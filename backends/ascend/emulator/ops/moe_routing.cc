@@ -68,7 +68,8 @@ struct Routing {
   bool write_counts = false, running = false, listed = false, quantise = false, scatter = false;
 };
 
-void CheckRouting(Operator& op, const Routing& r, int64_t active_num, int64_t expert_num, int64_t drop_pad_mode) {
+void CheckRouting(Operator& op, const Routing& r, int64_t active_num, int64_t expert_num,
+                  int64_t drop_pad_mode) {
   op.DType(r.ids, {ACL_INT32}).Rank(r.x, 2, 2).Rank(r.ids, 2, 2).DType(r.row_idx, {ACL_INT32});
   op.Require(drop_pad_mode == 0, "dropPadMode is %d; 0 (nothing is dropped) is served", drop_pad_mode);
   op.Require(expert_num >= 1, "expertNum is %d", expert_num);
@@ -112,7 +113,8 @@ void Route(const Args& args, const Routing& r) {
         const View& s = args[r.scale];
         smooth = s.size(0) == 1 ? s : s.Narrow(0, ids[static_cast<size_t>(pair)] - r.experts_begin, 1);
       }
-      QuantiseRows(from, args.has(r.scale) ? &smooth : nullptr, to, args[r.expanded_scale].Narrow(0, place, 1));
+      QuantiseRows(from, args.has(r.scale) ? &smooth : nullptr, to,
+                   args[r.expanded_scale].Narrow(0, place, 1));
       continue;
     }
     CopyBits(to, from);
@@ -123,14 +125,12 @@ void Route(const Args& args, const Routing& r) {
 
 }  // namespace
 
-aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(const aclTensor* x, const aclTensor* expertIdx, int64_t activeNum,
-                                                  int64_t, int64_t expertNum, int64_t dropPadMode,
-                                                  int64_t expertTokensCountOrCumsumFlag,
-                                                  bool expertTokensBeforeCapacityFlag, const aclTensor* expandedXOut,
-                                                  const aclTensor* expandedRowIdxOut,
-                                                  const aclTensor* expertTokensCountOrCumsumOut,
-                                                  const aclTensor* expertTokensBeforeCapacityOut,
-                                                  uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(
+    const aclTensor* x, const aclTensor* expertIdx, int64_t activeNum, int64_t, int64_t expertNum,
+    int64_t dropPadMode, int64_t expertTokensCountOrCumsumFlag, bool expertTokensBeforeCapacityFlag,
+    const aclTensor* expandedXOut, const aclTensor* expandedRowIdxOut,
+    const aclTensor* expertTokensCountOrCumsumOut, const aclTensor* expertTokensBeforeCapacityOut,
+    uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnMoeInitRoutingV2", workspaceSize, executor);
   const int64_t flag = expertTokensCountOrCumsumFlag;
   Routing r{};
@@ -144,7 +144,8 @@ aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(const aclTensor* x, const aclT
   r.scale = r.expanded_scale = op.MaybeIn("scale", nullptr);
   op.MaybeOut("expertTokensBeforeCapacityOut", expertTokensBeforeCapacityOut);
   op.Require(flag >= 0 && flag <= 2, "expertTokensCountOrCumsumFlag is %d; it must be 0 to 2", flag);
-  op.Require(!expertTokensBeforeCapacityFlag, "expertTokensBeforeCapacityFlag is for dropPadMode 1, which is not served");
+  op.Require(!expertTokensBeforeCapacityFlag,
+             "expertTokensBeforeCapacityFlag is for dropPadMode 1, which is not served");
   CheckRouting(op, r, activeNum, expertNum, dropPadMode);
   op.DType(r.x, kFloats).SameDType(r.x, r.expanded_x);
   if (flag) op.DType(r.counts, {ACL_INT32}).Shape(r.counts, {expertNum});
@@ -158,10 +159,11 @@ aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(const aclTensor* x, const aclT
 QIAO_ACLNN_LAUNCH(MoeInitRoutingV2)
 
 aclnnStatus aclnnMoeInitRoutingV3GetWorkspaceSize(
-    const aclTensor* x, const aclTensor* expertIdx, const aclTensor* scaleOptional, const aclTensor* offsetOptional,
-    int64_t activeNum, int64_t, int64_t expertNum, int64_t dropPadMode, int64_t expertTokensNumType,
-    bool expertTokensNumFlag, int64_t quantMode, const aclIntArray* activeExpertRangeOptional, int64_t rowIdxType,
-    const aclTensor* expandedXOut, const aclTensor* expandedRowIdxOut, const aclTensor* expertTokensCountOrCumsumOut,
+    const aclTensor* x, const aclTensor* expertIdx, const aclTensor* scaleOptional,
+    const aclTensor* offsetOptional, int64_t activeNum, int64_t, int64_t expertNum, int64_t dropPadMode,
+    int64_t expertTokensNumType, bool expertTokensNumFlag, int64_t quantMode,
+    const aclIntArray* activeExpertRangeOptional, int64_t rowIdxType, const aclTensor* expandedXOut,
+    const aclTensor* expandedRowIdxOut, const aclTensor* expertTokensCountOrCumsumOut,
     const aclTensor* expandedScaleOut, uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnMoeInitRoutingV3", workspaceSize, executor);
   Routing r{};
@@ -175,10 +177,12 @@ aclnnStatus aclnnMoeInitRoutingV3GetWorkspaceSize(
   r.row_idx = op.Out("expandedRowIdxOut", expandedRowIdxOut);
   r.counts = expertTokensNumFlag ? op.Out("expertTokensCountOrCumsumOut", expertTokensCountOrCumsumOut)
                                  : op.MaybeOut("expertTokensCountOrCumsumOut", expertTokensCountOrCumsumOut);
-  r.expanded_scale = scales ? op.Out("expandedScaleOut", expandedScaleOut) : op.MaybeOut("expandedScaleOut", expandedScaleOut);
-  op.Require(quantMode == -1 || quantMode == 1, "quantMode is %d; -1 (none) and 1 (dynamic) are served", quantMode);
-  op.Require(expertTokensNumType >= 0 && expertTokensNumType <= 2, "expertTokensNumType is %d; it must be 0 to 2",
-             expertTokensNumType);
+  r.expanded_scale = scales ? op.Out("expandedScaleOut", expandedScaleOut)
+                            : op.MaybeOut("expandedScaleOut", expandedScaleOut);
+  op.Require(quantMode == -1 || quantMode == 1, "quantMode is %d; -1 (none) and 1 (dynamic) are served",
+             quantMode);
+  op.Require(expertTokensNumType >= 0 && expertTokensNumType <= 2,
+             "expertTokensNumType is %d; it must be 0 to 2", expertTokensNumType);
   op.Require(rowIdxType == 0 || rowIdxType == 1, "rowIdxType is %d; it must be 0 or 1", rowIdxType);
   r.experts_end = expertNum;
   if (activeExpertRangeOptional && !activeExpertRangeOptional->values.empty()) {
@@ -197,13 +201,16 @@ aclnnStatus aclnnMoeInitRoutingV3GetWorkspaceSize(
     if (r.quantise) {
       op.DType(r.x, kFloats).DType(r.expanded_x, {ACL_INT8}).DType(r.scale, {ACL_FLOAT}).Rank(r.scale, 2, 2);
       if (op.ok() && op.has(r.scale))
-        op.Require((op.at(r.scale).size(0) == 1 || op.at(r.scale).size(0) == experts) && op.at(r.scale).size(1) == v.size(1),
-                   "scaleOptional is %s; it must be [1 or %d, %d]", op.at(r.scale).ShapeString(), experts, v.size(1));
+        op.Require((op.at(r.scale).size(0) == 1 || op.at(r.scale).size(0) == experts) &&
+                       op.at(r.scale).size(1) == v.size(1),
+                   "scaleOptional is %s; it must be [1 or %d, %d]", op.at(r.scale).ShapeString(), experts,
+                   v.size(1));
     } else {
       op.DType(r.x, {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_INT8}).SameDType(r.x, r.expanded_x);
       op.DType(r.scale, {ACL_FLOAT}).Shape(r.scale, {v.size(0)});
     }
-    if (scales && op.ok()) op.DType(r.expanded_scale, {ACL_FLOAT}).Shape(r.expanded_scale, {op.at(r.expanded_x).size(0)});
+    if (scales && op.ok())
+      op.DType(r.expanded_scale, {ACL_FLOAT}).Shape(r.expanded_scale, {op.at(r.expanded_x).size(0)});
     if (expertTokensNumFlag && expertTokensNumType == 2) {
       op.DType(r.counts, {ACL_INT64}).Shape(r.counts, {expertNum, 2});
     } else if (expertTokensNumFlag) {
@@ -228,11 +235,19 @@ aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
   Operator op("aclnnMoeFinalizeRoutingV2", workspaceSize, executor);
   const int x = op.In("expandedX", expandedX), index = op.In("expandedRowIdx", expandedRowIdx),
             skip1 = op.MaybeIn("x1Optional", x1Optional), skip2 = op.MaybeIn("x2Optional", x2Optional),
-            bias = op.MaybeIn("biasOptional", biasOptional), scales = op.MaybeIn("scalesOptional", scalesOptional),
+            bias = op.MaybeIn("biasOptional", biasOptional),
+            scales = op.MaybeIn("scalesOptional", scalesOptional),
             ids = op.MaybeIn("expertIdxOptional", expertIdxOptional), y = op.Out("out", out);
-  op.DType(x, kFloats).DType(index, {ACL_INT32}).DType(ids, {ACL_INT32}).DType(scales, kFloats).SameDType(x, y);
+  op.DType(x, kFloats)
+      .DType(index, {ACL_INT32})
+      .DType(ids, {ACL_INT32})
+      .DType(scales, kFloats)
+      .SameDType(x, y);
   op.Require(dropPadMode >= 0 && dropPadMode <= 3, "dropPadMode is %d; it must be 0 to 3", dropPadMode);
-  op.Rank(x, dropPadMode % 2 ? 3 : 2, dropPadMode % 2 ? 3 : 2).Rank(index, 1, 1).Rank(scales, 2, 2).Rank(y, 2, 2);
+  op.Rank(x, dropPadMode % 2 ? 3 : 2, dropPadMode % 2 ? 3 : 2)
+      .Rank(index, 1, 1)
+      .Rank(scales, 2, 2)
+      .Rank(y, 2, 2);
   op.Require(!op.has(skip2) || op.has(skip1), "x2Optional is given without x1Optional");
   op.Require(!op.has(bias) || op.has(ids), "biasOptional is given without expertIdxOptional");
   int64_t k = 1;
@@ -240,15 +255,18 @@ aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
     const View& to = op.at(y);
     k = op.has(scales) ? op.at(scales).size(1) : 1;
     op.Shape(scales, {to.size(0), k}).Shape(index, {to.size(0) * k}).Shape(ids, {to.size(0), k});
-    op.Require(op.at(x).size(-1) == to.size(1), "expandedX is %s and out is %s", op.at(x).ShapeString(), to.ShapeString());
+    op.Require(op.at(x).size(-1) == to.size(1), "expandedX is %s and out is %s", op.at(x).ShapeString(),
+               to.ShapeString());
     for (int skip : {skip1, skip2}) op.SameDType(x, skip).SameShape(skip, y);
     op.SameDType(x, bias).Rank(bias, 2, 2);
-    if (op.ok() && op.has(bias)) op.Require(op.at(bias).size(1) == to.size(1), "biasOptional is %s", op.at(bias).ShapeString());
+    if (op.ok() && op.has(bias))
+      op.Require(op.at(bias).size(1) == to.size(1), "biasOptional is %s", op.at(bias).ShapeString());
     if (op.ok() && op.has(scales) && op.at(scales).dtype != op.at(x).dtype) {
       op.DType(scales, {ACL_FLOAT});
-      Warn("finalize-routing-scales", absl::StrFormat("aclnnMoeFinalizeRoutingV2: scales are FLOAT and expandedX is %s; CANN documents "
-                                                      "one dtype",
-                                                      NameOf(op.at(x).dtype)));
+      Warn("finalize-routing-scales",
+           absl::StrFormat("aclnnMoeFinalizeRoutingV2: scales are FLOAT and expandedX is %s; CANN documents "
+                           "one dtype",
+                           NameOf(op.at(x).dtype)));
     }
   }
   return op.Finish([=](const Args& args) {
@@ -275,8 +293,9 @@ aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
         const int32_t place = std::exchange(slot.as<int32_t>()[i], static_cast<int32_t>(i));
         const int64_t e = expert[static_cast<size_t>(i)];
         for (int64_t c = 0; c < width; ++c)
-          pairs.as<float>()[i * width + c] = (place < 0 ? 0.0f : source.as<float>()[place * width + c]) +
-                                             (e < 0 || e >= b.view().size(0) ? 0.0f : b.as<float>()[e * width + c]);
+          pairs.as<float>()[i * width + c] =
+              (place < 0 ? 0.0f : source.as<float>()[place * width + c]) +
+              (e < 0 || e >= b.view().size(0) ? 0.0f : b.as<float>()[e * width + c]);
       }
       source = std::move(pairs);
       places = rows * k;

@@ -17,13 +17,15 @@ void CheckNorm(Operator& op, int x, int gamma, int y, int rstd) {
   op.Rank(x, 1, kMaxDims).Rank(gamma, 1, kMaxDims);
   if (!op.ok()) return;
   const View &v = op.at(x), &g = op.at(gamma);
-  op.Require(g.dtype == v.dtype || g.dtype == ACL_FLOAT, "gamma is %s and x is %s", NameOf(g.dtype), NameOf(v.dtype));
+  op.Require(g.dtype == v.dtype || g.dtype == ACL_FLOAT, "gamma is %s and x is %s", NameOf(g.dtype),
+             NameOf(v.dtype));
   op.Require(g.rank <= v.rank, "gamma is %s and x is %s", g.ShapeString(), v.ShapeString());
   for (int d = 1; op.ok() && d <= g.rank; ++d)
     op.Require(g.size(-d) == v.size(-d), "gamma is %s, x is %s", g.ShapeString(), v.ShapeString());
   if (op.ok() && op.has(rstd))
-    op.Require(op.at(rstd).elements() == v.elements(0, v.rank - g.rank), "rstdOut is %s, where x %s has %d rows",
-               op.at(rstd).ShapeString(), v.ShapeString(), v.elements(0, v.rank - g.rank));
+    op.Require(op.at(rstd).elements() == v.elements(0, v.rank - g.rank),
+               "rstdOut is %s, where x %s has %d rows", op.at(rstd).ShapeString(), v.ShapeString(),
+               v.elements(0, v.rank - g.rank));
 }
 
 void Norm(const View& x, const View& gamma, double epsilon, const View& y, const View* rstd) {
@@ -53,7 +55,8 @@ void Norm(const View& x, const View& gamma, double epsilon, const View& y, const
         LoadRow(from.dtype, from.Row(r), 1, width, row.data());
         double sum = 0;
         for (float v : row) sum += static_cast<double>(v) * static_cast<double>(v);
-        value.as<float>()[r] = static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(width) + epsilon));
+        value.as<float>()[r] =
+            static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(width) + epsilon));
       }
     });
     CopyBits(*rstd, value);
@@ -69,10 +72,11 @@ void Norm(const View& x, const View& gamma, double epsilon, const View& y, const
 }  // namespace
 
 aclnnStatus aclnnRmsNormGetWorkspaceSize(const aclTensor* x, const aclTensor* gamma, double epsilon,
-                                         const aclTensor* yOut, const aclTensor* rstdOut, uint64_t* workspaceSize,
-                                         aclOpExecutor** executor) {
+                                         const aclTensor* yOut, const aclTensor* rstdOut,
+                                         uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnRmsNorm", workspaceSize, executor);
-  const int in = op.In("x", x), g = op.In("gamma", gamma), y = op.Out("yOut", yOut), r = op.Out("rstdOut", rstdOut);
+  const int in = op.In("x", x), g = op.In("gamma", gamma), y = op.Out("yOut", yOut),
+            r = op.Out("rstdOut", rstdOut);
   CheckNorm(op, in, g, y, r);
   return op.Finish([=](const Args& args) { Norm(args[in], args[g], epsilon, args[y], &args[r]); });
 }
@@ -80,7 +84,8 @@ QIAO_ACLNN_LAUNCH(RmsNorm)
 
 aclnnStatus aclnnAddRmsNormGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* gamma,
                                             double epsilon, const aclTensor* yOut, const aclTensor* rstdOut,
-                                            const aclTensor* xOut, uint64_t* workspaceSize, aclOpExecutor** executor) {
+                                            const aclTensor* xOut, uint64_t* workspaceSize,
+                                            aclOpExecutor** executor) {
   Operator op("aclnnAddRmsNorm", workspaceSize, executor);
   const int a = op.In("x1", x1), b = op.In("x2", x2), g = op.In("gamma", gamma), y = op.Out("yOut", yOut),
             r = op.Out("rstdOut", rstdOut), sum = op.Out("xOut", xOut);

@@ -17,7 +17,8 @@ void RoundOperands(float* values, int64_t n, F32Operands operands);
 
 // out[m, n] = sum over k of a[m, k] b[k, n] (+ bias[n]). a [M, K], b [K, N], out [M, N]: f32, f16 or bf16, any strides
 // (not overlapping in out); b may be FRACTAL_NZ, a or out may not. bias may be null.
-void Product(const View& a, const View& b, const View& out, F32Operands operands, const float* bias = nullptr);
+void Product(const View& a, const View& b, const View& out, F32Operands operands,
+             const float* bias = nullptr);
 
 // out = f32(sum over k of a[m, k] b[k, n]) * (a_scale[m] * b_scale[n]) (+ bias[n]), the sum exact in int32 with
 // integer_bias[n] added. a, b i8, b may be FRACTAL_NZ; out f32, f16, bf16, or i32: then the sums, and no scales.

@@ -47,19 +47,25 @@ void QuantiseRows(const View& x, const View* smooth, const View& y, const View& 
 using namespace qiao::cann;
 
 aclnnStatus aclnnDynamicQuantGetWorkspaceSize(const aclTensor* x, const aclTensor* smoothScalesOptional,
-                                              const aclTensor* yOut, const aclTensor* scaleOut, uint64_t* workspaceSize,
-                                              aclOpExecutor** executor) {
+                                              const aclTensor* yOut, const aclTensor* scaleOut,
+                                              uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnDynamicQuant", workspaceSize, executor);
   const int in = op.In("x", x), smooth = op.MaybeIn("smoothScalesOptional", smoothScalesOptional),
             y = op.Out("yOut", yOut), s = op.Out("scaleOut", scaleOut);
-  op.DType(in, kFloats).DType(smooth, kFloats).DType(y, {ACL_INT8}).DType(s, {ACL_FLOAT}).Rank(in, 2, kMaxDims);
+  op.DType(in, kFloats)
+      .DType(smooth, kFloats)
+      .DType(y, {ACL_INT8})
+      .DType(s, {ACL_FLOAT})
+      .Rank(in, 2, kMaxDims);
   op.SameShape(in, y);
   if (op.ok()) {
     const View& v = op.at(in);
-    if (v.dtype == ACL_FLOAT) Warn("dynamic-quant-f32", "aclnnDynamicQuant: x is FLOAT; CANN documents FLOAT16 and BFLOAT16");
+    if (v.dtype == ACL_FLOAT)
+      Warn("dynamic-quant-f32", "aclnnDynamicQuant: x is FLOAT; CANN documents FLOAT16 and BFLOAT16");
     if (op.has(smooth)) op.Shape(smooth, {v.size(-1)});
     const View rows = v.Select(v.rank - 1, 0);
-    op.Require(op.at(s).SameShape(rows), "scaleOut is %s; it must be %s", op.at(s).ShapeString(), rows.ShapeString());
+    op.Require(op.at(s).SameShape(rows), "scaleOut is %s; it must be %s", op.at(s).ShapeString(),
+               rows.ShapeString());
   }
   return op.Finish([=](const Args& args) {
     QuantiseRows(args[in], args.has(smooth) ? &args[smooth] : nullptr, args[y], args[s]);
@@ -67,8 +73,9 @@ aclnnStatus aclnnDynamicQuantGetWorkspaceSize(const aclTensor* x, const aclTenso
 }
 QIAO_ACLNN_LAUNCH(DynamicQuant)
 
-aclnnStatus aclnnDynamicBlockQuantGetWorkspaceSize(const aclTensor* x, double minScale, char* roundModeOptional,
-                                                   int64_t dstType, int64_t rowBlockSize, int64_t colBlockSize,
+aclnnStatus aclnnDynamicBlockQuantGetWorkspaceSize(const aclTensor* x, double minScale,
+                                                   char* roundModeOptional, int64_t dstType,
+                                                   int64_t rowBlockSize, int64_t colBlockSize,
                                                    const aclTensor* yOut, const aclTensor* scaleOut,
                                                    uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnDynamicBlockQuant", workspaceSize, executor);
@@ -84,27 +91,31 @@ aclnnStatus aclnnDynamicBlockQuantGetWorkspaceSize(const aclTensor* x, double mi
   if (op.ok()) {
     View expected = op.at(in);
     if (expected.dtype == ACL_FLOAT)
-      Warn("dynamic-block-quant-f32", "aclnnDynamicBlockQuant: x is FLOAT; CANN documents FLOAT16 and BFLOAT16");
+      Warn("dynamic-block-quant-f32",
+           "aclnnDynamicBlockQuant: x is FLOAT; CANN documents FLOAT16 and BFLOAT16");
     const auto last = static_cast<size_t>(expected.rank - 1);
     expected.dim[last] = (expected.dim[last] + colBlockSize - 1) / colBlockSize;
     expected.dim[last - 1] = (expected.dim[last - 1] + rowBlockSize - 1) / rowBlockSize;
-    op.Require(op.at(s).SameShape(expected), "scaleOut is %s; it must be %s", op.at(s).ShapeString(), expected.ShapeString());
+    op.Require(op.at(s).SameShape(expected), "scaleOut is %s; it must be %s", op.at(s).ShapeString(),
+               expected.ShapeString());
   }
   return op.Finish([=](const Args& args) {
     const View &from = args[in], &to = args[y], &scale = args[s];
     if (from.empty()) return;
-    const int64_t m_blocks = scale.size(-2), k_blocks = scale.size(-1), m_size = from.size(-2), k_size = from.size(-1);
+    const int64_t m_blocks = scale.size(-2), k_blocks = scale.size(-1), m_size = from.size(-2),
+                  k_size = from.size(-1);
     Pool().ParallelFor(scale.elements(), 1, [&](int64_t begin, int64_t end, int) {
       std::vector<float> block(static_cast<size_t>(rowBlockSize * colBlockSize));
       for (int64_t i = begin; i < end; ++i) {
         const int64_t k0 = i % k_blocks * colBlockSize, m0 = i / k_blocks % m_blocks * rowBlockSize;
         const int64_t batch = i / k_blocks / m_blocks;
-        const int64_t k_count = std::min(colBlockSize, k_size - k0), m_count = std::min(rowBlockSize, m_size - m0);
+        const int64_t k_count = std::min(colBlockSize, k_size - k0),
+                      m_count = std::min(rowBlockSize, m_size - m0);
         float largest = 0;
         for (int64_t m = 0; m < m_count; ++m) {
           float* row = block.data() + m * colBlockSize;
-          LoadRow(from.dtype, from.Row(batch * m_size + m0 + m) + k0 * from.step(-1) * BytesOf(from.dtype), from.step(-1),
-                  k_count, row);
+          LoadRow(from.dtype, from.Row(batch * m_size + m0 + m) + k0 * from.step(-1) * BytesOf(from.dtype),
+                  from.step(-1), k_count, row);
           for (int64_t k = 0; k < k_count; ++k) largest = std::max(largest, std::fabs(row[k]));
         }
         const float value = std::max(largest / 448.0f, static_cast<float>(minScale));

@@ -10,11 +10,12 @@
 
 using namespace qiao::cann;
 
-aclnnStatus aclnnSoftmaxGetWorkspaceSize(const aclTensor* self, int64_t dim, aclTensor* out, uint64_t* workspaceSize,
-                                         aclOpExecutor** executor) {
+aclnnStatus aclnnSoftmaxGetWorkspaceSize(const aclTensor* self, int64_t dim, aclTensor* out,
+                                         uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnSoftmax", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
-  op.DType(x, {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_DOUBLE}).DType(y, {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_DOUBLE});
+  op.DType(x, {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_DOUBLE})
+      .DType(y, {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_DOUBLE});
   op.SameShape(x, y);
   const int along = static_cast<int>(op.Dim(x, dim));
   return op.Finish([=](const Args& args) {
@@ -46,7 +47,8 @@ aclnnStatus aclnnArgMaxGetWorkspaceSize(const aclTensor* self, int64_t dim, bool
       op.Require(v.size(along) > 0, "dimension %d of self is empty", along);
       expected = keepdim ? v.Narrow(along, 0, 1) : v.Select(along, 0);
     }
-    op.Require(op.at(y).SameShape(expected), "out is %s; it must be %s", op.at(y).ShapeString(), expected.ShapeString());
+    op.Require(op.at(y).SameShape(expected), "out is %s; it must be %s", op.at(y).ShapeString(),
+               expected.ShapeString());
   }
   return op.Finish([=](const Args& args) {
     if (args[x].empty()) return;
@@ -65,8 +67,8 @@ aclnnStatus aclnnArgMaxGetWorkspaceSize(const aclTensor* self, int64_t dim, bool
 }
 QIAO_ACLNN_LAUNCH(ArgMax)
 
-aclnnStatus aclnnAmaxGetWorkspaceSize(const aclTensor* self, const aclIntArray* dim, bool keepDim, aclTensor* out,
-                                      uint64_t* workspaceSize, aclOpExecutor** executor) {
+aclnnStatus aclnnAmaxGetWorkspaceSize(const aclTensor* self, const aclIntArray* dim, bool keepDim,
+                                      aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op("aclnnAmax", workspaceSize, executor);
   const int x = op.In("self", self), y = op.Out("out", out);
   if (!op.Needs("dim", dim) || !op.ok()) return op.Finish({});
@@ -76,7 +78,8 @@ aclnnStatus aclnnAmaxGetWorkspaceSize(const aclTensor* self, const aclIntArray* 
   for (int d = 0; d < v.rank; ++d)
     op.Require(!(reduced >> d & 1) || v.size(d) > 0, "dimension %d of self is empty", d);
   const View expected = ReducedShape(v, reduced, keepDim);
-  op.Require(op.at(y).SameShape(expected), "out is %s; it must be %s", op.at(y).ShapeString(), expected.ShapeString());
+  op.Require(op.at(y).SameShape(expected), "out is %s; it must be %s", op.at(y).ShapeString(),
+             expected.ShapeString());
   return op.Finish([=](const Args& args) {
     Reduce<double>(args[x], reduced, args[y], [](const std::vector<double>& values) {
       double best = values[0];

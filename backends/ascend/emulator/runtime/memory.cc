@@ -15,7 +15,7 @@
 namespace qiao::cann {
 namespace {
 
-constexpr uintptr_t kArenaAddress = 0x120000000000;
+[[maybe_unused]] constexpr uintptr_t kArenaAddress = 0x120000000000;
 #if defined(__SANITIZE_THREAD__)
 #define QIAO_CANN_SMALL_ARENA 1
 #elif defined(__has_feature)
@@ -24,7 +24,7 @@ constexpr uintptr_t kArenaAddress = 0x120000000000;
 #endif
 #endif
 #ifdef QIAO_CANN_SMALL_ARENA
-// ThreadSanitizer keeps a shadow of every mapping, and has few addresses to give.
+// ThreadSanitizer keeps a shadow of every mapping, has few addresses to give, and says itself where.
 constexpr uint64_t kArenaBytes = uint64_t{64} << 30;
 #else
 constexpr uint64_t kArenaBytes = uint64_t{4} << 40;
@@ -78,13 +78,11 @@ Memory& Memory::Get() {
 Memory::Memory() {
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   for (uint64_t bytes = kArenaBytes; bytes >= kSmallestArena; bytes /= 4) {
-#ifdef MAP_FIXED_NOREPLACE
-    void* at =
-        mmap(reinterpret_cast<void*>(kArenaAddress), bytes, PROT_NONE, kFlags | MAP_FIXED_NOREPLACE, -1, 0);
-    if (at == MAP_FAILED) at = mmap(nullptr, bytes, PROT_NONE, kFlags, -1, 0);
-#else
-    void* at = mmap(reinterpret_cast<void*>(kArenaAddress), bytes, PROT_NONE, kFlags, -1, 0);
+    void* at = MAP_FAILED;
+#if defined(MAP_FIXED_NOREPLACE) && !defined(QIAO_CANN_SMALL_ARENA)
+    at = mmap(reinterpret_cast<void*>(kArenaAddress), bytes, PROT_NONE, kFlags | MAP_FIXED_NOREPLACE, -1, 0);
 #endif
+    if (at == MAP_FAILED) at = mmap(nullptr, bytes, PROT_NONE, kFlags, -1, 0);
     if (at == MAP_FAILED) continue;
     arena_ = reinterpret_cast<uintptr_t>(at);
     arena_bytes_ = bytes;

@@ -4,9 +4,10 @@
 Usage: make_aclnn_headers.py [--check]    (--check: only says whether the headers are up to date)
 
 ops/aclnnop.txt holds, for each header, "== stem", then for each operator comment lines ("# text") and one line
-"Name(arguments of the first phase)". Each operator becomes the two functions of the protocol.
+"Name(arguments of the first phase)". Each operator becomes the two functions of the protocol. Needs clang-format-14.
 """
 import pathlib
+import subprocess
 import sys
 import textwrap
 
@@ -14,31 +15,15 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 WIDTH = 110
 
 
-def wrap_arguments(head, arguments, tail):
-    line = head + arguments + tail
-    if len(line) <= WIDTH:
-        return line
-    indent = " " * len(head) if len(head) < 60 else "    "
-    parts = [a.strip() for a in arguments.split(",")] if arguments else []
-    lines, current = [], head if len(head) < 60 else head + "\n    "
-    for i, part in enumerate(parts):
-        piece = part + ("," if i + 1 < len(parts) else tail)
-        used = len(current.rsplit("\n", 1)[-1])
-        if used + len(piece) > WIDTH:
-            lines.append(current.rstrip())
-            current = indent
-        current += piece + " "
-    lines.append(current.rstrip())
-    return "\n".join(lines)
-
-
 def declaration(name, arguments):
     out = "uint64_t* workspaceSize, aclOpExecutor** executor"
-    first = wrap_arguments(f"aclnnStatus aclnn{name}GetWorkspaceSize(", ", ".join(filter(None, [arguments, out])), ");")
-    second = wrap_arguments(
-        f"aclnnStatus aclnn{name}(", "void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream",
-        ");")
-    return first + "\n" + second
+    return (f"aclnnStatus aclnn{name}GetWorkspaceSize({', '.join(filter(None, [arguments, out]))});\n"
+            f"aclnnStatus aclnn{name}(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream);")
+
+
+def formatted(text):
+    return subprocess.run(["clang-format-14", "--assume-filename", str(ROOT / "include" / "any.h")], input=text, text=True,
+                          capture_output=True, check=True).stdout
 
 
 def comment(lines):
@@ -55,9 +40,9 @@ def headers(text):
         if stem is None:
             return
         guard = f"QIAO_ACLNNOP_ACLNN_{stem.upper()}_H_"
-        result[f"aclnn_{stem}.h"] = (
+        result[f"aclnn_{stem}.h"] = formatted(
             f"/* Written by tools/make_aclnn_headers.py from ops/aclnnop.txt. */\n"
-            f"#ifndef {guard}\n#define {guard}\n\n#include \"aclnn/aclnn_base.h\"\n\n"
+            f"#ifndef {guard}\n#define {guard}\n\n#include <aclnn/aclnn_base.h>\n\n"
             f"#ifdef __cplusplus\nextern \"C\" {{\n#endif\n#pragma GCC visibility push(default)\n\n" + "\n\n".join(body) +
             f"\n\n#pragma GCC visibility pop\n#ifdef __cplusplus\n}} /* extern \"C\" */\n#endif\n\n#endif /* {guard} */\n")
 

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "acl/acl_base.h"
+#include <acl/acl_base.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -43,9 +43,9 @@ typedef struct aclScalarList aclScalarList;
  * of dataType (INT4: in nibbles); strides may have any order and be 0, a null stride means contiguous. storageDims
  * says what the memory holds (of FRACTAL_NZ its four or more dimensions); it may be shorter than the view, which is a
  * warning. At most 8 dimensions each. tensorData may be null until an executor is given its address. */
-aclTensor* aclCreateTensor(const int64_t* viewDims, uint64_t viewDimsNum, aclDataType dataType, const int64_t* stride,
-                           int64_t offset, aclFormat format, const int64_t* storageDims, uint64_t storageDimsNum,
-                           void* tensorData);
+aclTensor* aclCreateTensor(const int64_t* viewDims, uint64_t viewDimsNum, aclDataType dataType,
+                           const int64_t* stride, int64_t offset, aclFormat format,
+                           const int64_t* storageDims, uint64_t storageDimsNum, void* tensorData);
 aclnnStatus aclDestroyTensor(const aclTensor* tensor);
 
 /* One value of dataType, read from `value`. */
@@ -90,13 +90,14 @@ aclnnStatus aclDestroyAclOpExecutor(aclOpExecutor* executor);
  * null); its view stays. */
 aclnnStatus aclSetTensorAddr(aclOpExecutor* executor, const size_t index, aclTensor* tensor, void* addr);
 aclnnStatus aclSetInputTensorAddr(aclOpExecutor* executor, const size_t index, aclTensor* tensor, void* addr);
-aclnnStatus aclSetOutputTensorAddr(aclOpExecutor* executor, const size_t index, aclTensor* tensor, void* addr);
+aclnnStatus aclSetOutputTensorAddr(aclOpExecutor* executor, const size_t index, aclTensor* tensor,
+                                   void* addr);
 aclnnStatus aclSetDynamicTensorAddr(aclOpExecutor* executor, const size_t index, const size_t relativeIndex,
                                     aclTensorList* tensors, void* addr);
-aclnnStatus aclSetDynamicInputTensorAddr(aclOpExecutor* executor, const size_t index, const size_t relativeIndex,
-                                         aclTensorList* tensors, void* addr);
-aclnnStatus aclSetDynamicOutputTensorAddr(aclOpExecutor* executor, const size_t index, const size_t relativeIndex,
-                                          aclTensorList* tensors, void* addr);
+aclnnStatus aclSetDynamicInputTensorAddr(aclOpExecutor* executor, const size_t index,
+                                         const size_t relativeIndex, aclTensorList* tensors, void* addr);
+aclnnStatus aclSetDynamicOutputTensorAddr(aclOpExecutor* executor, const size_t index,
+                                          const size_t relativeIndex, aclTensorList* tensors, void* addr);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

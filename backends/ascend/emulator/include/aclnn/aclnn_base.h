@@ -10,7 +10,7 @@
 #ifndef QIAO_ACLNN_ACLNN_BASE_H_
 #define QIAO_ACLNN_ACLNN_BASE_H_
 
-#include "aclnn/acl_meta.h"
+#include <aclnn/acl_meta.h>
 
 #ifdef __cplusplus
 extern "C" {

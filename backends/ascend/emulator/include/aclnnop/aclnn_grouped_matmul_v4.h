@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_GROUPED_MATMUL_V4_H_
 #define QIAO_ACLNNOP_ACLNN_GROUPED_MATMUL_V4_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,22 +18,15 @@ extern "C" {
  * i32. offset, antiquant*, activation*: null. actType 0. activationFeatureOutOptional,
  * dynQuantScaleOutOptional: null.
  */
-aclnnStatus aclnnGroupedMatmulV4GetWorkspaceSize(const aclTensorList* x, const aclTensorList* weight,
-                                                 const aclTensorList* biasOptional,
-                                                 const aclTensorList* scaleOptional,
-                                                 const aclTensorList* offsetOptional,
-                                                 const aclTensorList* antiquantScaleOptional,
-                                                 const aclTensorList* antiquantOffsetOptional,
-                                                 const aclTensorList* perTokenScaleOptional,
-                                                 const aclTensor* groupListOptional,
-                                                 const aclTensorList* activationInputOptional,
-                                                 const aclTensorList* activationQuantScaleOptional,
-                                                 const aclTensorList* activationQuantOffsetOptional,
-                                                 int64_t splitItem, int64_t groupType, int64_t groupListType,
-                                                 int64_t actType, aclTensorList* out,
-                                                 aclTensorList* activationFeatureOutOptional,
-                                                 aclTensorList* dynQuantScaleOutOptional,
-                                                 uint64_t* workspaceSize, aclOpExecutor** executor);
+aclnnStatus aclnnGroupedMatmulV4GetWorkspaceSize(
+    const aclTensorList* x, const aclTensorList* weight, const aclTensorList* biasOptional,
+    const aclTensorList* scaleOptional, const aclTensorList* offsetOptional,
+    const aclTensorList* antiquantScaleOptional, const aclTensorList* antiquantOffsetOptional,
+    const aclTensorList* perTokenScaleOptional, const aclTensor* groupListOptional,
+    const aclTensorList* activationInputOptional, const aclTensorList* activationQuantScaleOptional,
+    const aclTensorList* activationQuantOffsetOptional, int64_t splitItem, int64_t groupType,
+    int64_t groupListType, int64_t actType, aclTensorList* out, aclTensorList* activationFeatureOutOptional,
+    aclTensorList* dynQuantScaleOutOptional, uint64_t* workspaceSize, aclOpExecutor** executor);
 aclnnStatus aclnnGroupedMatmulV4(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                  aclrtStream stream);
 

@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_MOE_FINALIZE_ROUTING_V2_H_
 #define QIAO_ACLNNOP_ACLNN_MOE_FINALIZE_ROUTING_V2_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -16,15 +16,11 @@ extern "C" {
  * [T, k] (null: k = 1 and 1), of expandedX's dtype (f32 scales are served with a warning); expertIdxOptional
  * i32 [T, k], needed with bias; out [T, H].
  */
-aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(const aclTensor* expandedX,
-                                                      const aclTensor* expandedRowIdx,
-                                                      const aclTensor* x1Optional,
-                                                      const aclTensor* x2Optional,
-                                                      const aclTensor* biasOptional,
-                                                      const aclTensor* scalesOptional,
-                                                      const aclTensor* expertIdxOptional, int64_t dropPadMode,
-                                                      const aclTensor* out, uint64_t* workspaceSize,
-                                                      aclOpExecutor** executor);
+aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
+    const aclTensor* expandedX, const aclTensor* expandedRowIdx, const aclTensor* x1Optional,
+    const aclTensor* x2Optional, const aclTensor* biasOptional, const aclTensor* scalesOptional,
+    const aclTensor* expertIdxOptional, int64_t dropPadMode, const aclTensor* out, uint64_t* workspaceSize,
+    aclOpExecutor** executor);
 aclnnStatus aclnnMoeFinalizeRoutingV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                       aclrtStream stream);
 

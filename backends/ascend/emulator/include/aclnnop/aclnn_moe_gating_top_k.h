@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_MOE_GATING_TOP_K_H_
 #define QIAO_ACLNNOP_ACLNN_MOE_GATING_TOP_K_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {

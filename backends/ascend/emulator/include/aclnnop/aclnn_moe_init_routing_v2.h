@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_MOE_INIT_ROUTING_V2_H_
 #define QIAO_ACLNNOP_ACLNN_MOE_INIT_ROUTING_V2_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,16 +15,12 @@ extern "C" {
  * expertTokensCountOrCumsumOut i32 [E]: running counts (flag 1), counts (flag 2), may be null (flag 0);
  * expertTokensBeforeCapacityOut: null or not touched.
  */
-aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(const aclTensor* x, const aclTensor* expertIdx,
-                                                  int64_t activeNum, int64_t expertCapacity,
-                                                  int64_t expertNum, int64_t dropPadMode,
-                                                  int64_t expertTokensCountOrCumsumFlag,
-                                                  bool expertTokensBeforeCapacityFlag,
-                                                  const aclTensor* expandedXOut,
-                                                  const aclTensor* expandedRowIdxOut,
-                                                  const aclTensor* expertTokensCountOrCumsumOut,
-                                                  const aclTensor* expertTokensBeforeCapacityOut,
-                                                  uint64_t* workspaceSize, aclOpExecutor** executor);
+aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(
+    const aclTensor* x, const aclTensor* expertIdx, int64_t activeNum, int64_t expertCapacity,
+    int64_t expertNum, int64_t dropPadMode, int64_t expertTokensCountOrCumsumFlag,
+    bool expertTokensBeforeCapacityFlag, const aclTensor* expandedXOut, const aclTensor* expandedRowIdxOut,
+    const aclTensor* expertTokensCountOrCumsumOut, const aclTensor* expertTokensBeforeCapacityOut,
+    uint64_t* workspaceSize, aclOpExecutor** executor);
 aclnnStatus aclnnMoeInitRoutingV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                   aclrtStream stream);
 

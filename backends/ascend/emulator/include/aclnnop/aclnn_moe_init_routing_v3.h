@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_MOE_INIT_ROUTING_V3_H_
 #define QIAO_ACLNNOP_ACLNN_MOE_INIT_ROUTING_V3_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,18 +17,13 @@ extern "C" {
  * null), expandedX i8, expandedScale f32. rowIdxType 0: expandedRowIdx[t * k + j] = where the pair went; 1:
  * expandedRowIdx[place] = t * k + j. Rows past the chosen ones are not written. offset: null. dropPadMode 0.
  */
-aclnnStatus aclnnMoeInitRoutingV3GetWorkspaceSize(const aclTensor* x, const aclTensor* expertIdx,
-                                                  const aclTensor* scaleOptional,
-                                                  const aclTensor* offsetOptional, int64_t activeNum,
-                                                  int64_t expertCapacity, int64_t expertNum,
-                                                  int64_t dropPadMode, int64_t expertTokensNumType,
-                                                  bool expertTokensNumFlag, int64_t quantMode,
-                                                  const aclIntArray* activeExpertRangeOptional,
-                                                  int64_t rowIdxType, const aclTensor* expandedXOut,
-                                                  const aclTensor* expandedRowIdxOut,
-                                                  const aclTensor* expertTokensCountOrCumsumOut,
-                                                  const aclTensor* expandedScaleOut, uint64_t* workspaceSize,
-                                                  aclOpExecutor** executor);
+aclnnStatus aclnnMoeInitRoutingV3GetWorkspaceSize(
+    const aclTensor* x, const aclTensor* expertIdx, const aclTensor* scaleOptional,
+    const aclTensor* offsetOptional, int64_t activeNum, int64_t expertCapacity, int64_t expertNum,
+    int64_t dropPadMode, int64_t expertTokensNumType, bool expertTokensNumFlag, int64_t quantMode,
+    const aclIntArray* activeExpertRangeOptional, int64_t rowIdxType, const aclTensor* expandedXOut,
+    const aclTensor* expandedRowIdxOut, const aclTensor* expertTokensCountOrCumsumOut,
+    const aclTensor* expandedScaleOut, uint64_t* workspaceSize, aclOpExecutor** executor);
 aclnnStatus aclnnMoeInitRoutingV3(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                   aclrtStream stream);
 

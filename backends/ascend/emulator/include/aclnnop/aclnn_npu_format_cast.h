@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_NPU_FORMAT_CAST_H_
 #define QIAO_ACLNNOP_ACLNN_NPU_FORMAT_CAST_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,7 +14,9 @@ extern "C" {
  * with new[] and is the caller's to delete[]: of FRACTAL_NZ for a [.., R, C] source [.., ceil(C/c0),
  * ceil(R/16), 16, c0].
  */
-aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor* srcTensor, const int dstFormat, int additionalDtype, int64_t** dstShape, uint64_t* dstShapeSize, int* actualFormat);
+aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor* srcTensor, const int dstFormat,
+                                                     int additionalDtype, int64_t** dstShape,
+                                                     uint64_t* dstShapeSize, int* actualFormat);
 
 /* Writes srcTensor (ND, contiguous) as dstTensor (view dims as srcTensor, format and storage shape from the
  * function above), or back.

@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_SCATTER_PA_KV_CACHE_H_
 #define QIAO_ACLNNOP_ACLNN_SCATTER_PA_KV_CACHE_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,16 +14,12 @@ extern "C" {
  * value [T, heads, Dv] and valueCache alike; slotMapping i32 or i64 [T]. cacheModeOptional null or "Norm";
  * scatterModeOptional null or "None"; the others null or as op-plugin passes them ({1, 1} and {0, 0}).
  */
-aclnnStatus aclnnScatterPaKvCacheGetWorkspaceSize(const aclTensor* key, aclTensor* keyCacheRef,
-                                                  const aclTensor* slotMapping, const aclTensor* value,
-                                                  aclTensor* valueCacheRef,
-                                                  const aclTensor* compressLensOptional,
-                                                  const aclTensor* compressSeqOffsetOptional,
-                                                  const aclTensor* seqLensOptional, char* cacheModeOptional,
-                                                  char* scatterModeOptional,
-                                                  const aclIntArray* stridesOptional,
-                                                  const aclIntArray* offsetsOptional, uint64_t* workspaceSize,
-                                                  aclOpExecutor** executor);
+aclnnStatus aclnnScatterPaKvCacheGetWorkspaceSize(
+    const aclTensor* key, aclTensor* keyCacheRef, const aclTensor* slotMapping, const aclTensor* value,
+    aclTensor* valueCacheRef, const aclTensor* compressLensOptional,
+    const aclTensor* compressSeqOffsetOptional, const aclTensor* seqLensOptional, char* cacheModeOptional,
+    char* scatterModeOptional, const aclIntArray* stridesOptional, const aclIntArray* offsetsOptional,
+    uint64_t* workspaceSize, aclOpExecutor** executor);
 aclnnStatus aclnnScatterPaKvCache(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                   aclrtStream stream);
 

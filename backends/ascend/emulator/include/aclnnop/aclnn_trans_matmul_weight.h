@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_TRANS_MATMUL_WEIGHT_H_
 #define QIAO_ACLNNOP_ACLNN_TRANS_MATMUL_WEIGHT_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,7 +18,8 @@ aclnnStatus aclnnTransMatmulWeight(void* workspace, uint64_t workspaceSize, aclO
                                    aclrtStream stream);
 
 /* Elements, with padding, that a weight of this shape takes in FRACTAL_NZ. */
-aclnnStatus aclnnCalculateMatmulWeightSizeV2(const aclIntArray* tensorShape, aclDataType dataType, uint64_t* weightTensorSize);
+aclnnStatus aclnnCalculateMatmulWeightSizeV2(const aclIntArray* tensorShape, aclDataType dataType,
+                                             uint64_t* weightTensorSize);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus
