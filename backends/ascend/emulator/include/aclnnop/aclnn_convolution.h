@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_CONVOLUTION_H_
 #define QIAO_ACLNNOP_ACLNN_CONVOLUTION_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {

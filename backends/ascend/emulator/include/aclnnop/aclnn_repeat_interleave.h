@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_REPEAT_INTERLEAVE_H_
 #define QIAO_ACLNNOP_ACLNN_REPEAT_INTERLEAVE_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -10,9 +10,10 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /* out = each slice of self along dim `repeats` times; out has outputSize = repeats times as many. */
-aclnnStatus aclnnRepeatInterleaveIntWithDimGetWorkspaceSize(
-    const aclTensor* self, int64_t repeats, int64_t dim, int64_t outputSize, aclTensor* out,
-    uint64_t* workspaceSize, aclOpExecutor** executor);
+aclnnStatus aclnnRepeatInterleaveIntWithDimGetWorkspaceSize(const aclTensor* self, int64_t repeats,
+                                                            int64_t dim, int64_t outputSize, aclTensor* out,
+                                                            uint64_t* workspaceSize,
+                                                            aclOpExecutor** executor);
 aclnnStatus aclnnRepeatInterleaveIntWithDim(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                             aclrtStream stream);
 

@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_UPSAMPLE_NEAREST_2D_H_
 #define QIAO_ACLNNOP_ACLNN_UPSAMPLE_NEAREST_2D_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -2,7 +2,7 @@
 #ifndef QIAO_ACLNNOP_ACLNN_WEIGHT_QUANT_BATCH_MATMUL_V2_H_
 #define QIAO_ACLNNOP_ACLNN_WEIGHT_QUANT_BATCH_MATMUL_V2_H_
 
-#include "aclnn/aclnn_base.h"
+#include <aclnn/aclnn_base.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,14 +15,11 @@ extern "C" {
  * multiple of 32, else [N], [1, N] or [1]; biasOptional x's dtype or f32 [N]; quantScaleOptional,
  * quantOffsetOptional: null; y of x's dtype.
  */
-aclnnStatus aclnnWeightQuantBatchMatmulV2GetWorkspaceSize(const aclTensor* x, const aclTensor* weight,
-                                                          const aclTensor* antiquantScale,
-                                                          const aclTensor* antiquantOffsetOptional,
-                                                          const aclTensor* quantScaleOptional,
-                                                          const aclTensor* quantOffsetOptional,
-                                                          const aclTensor* biasOptional,
-                                                          int antiquantGroupSize, const aclTensor* y,
-                                                          uint64_t* workspaceSize, aclOpExecutor** executor);
+aclnnStatus aclnnWeightQuantBatchMatmulV2GetWorkspaceSize(
+    const aclTensor* x, const aclTensor* weight, const aclTensor* antiquantScale,
+    const aclTensor* antiquantOffsetOptional, const aclTensor* quantScaleOptional,
+    const aclTensor* quantOffsetOptional, const aclTensor* biasOptional, int antiquantGroupSize,
+    const aclTensor* y, uint64_t* workspaceSize, aclOpExecutor** executor);
 aclnnStatus aclnnWeightQuantBatchMatmulV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                           aclrtStream stream);
 
