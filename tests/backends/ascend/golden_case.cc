@@ -14,7 +14,7 @@
 namespace qiao::ascend_test {
 namespace {
 
-constexpr const char* kFamilies[] = {"attention", "routing", "quantised", "dense", "elementwise"};
+constexpr const char* kFamilies[] = {"attention", "routing", "quantised", "dense", "elementwise", "client"};
 constexpr std::byte kFiller{0x7f};
 
 std::string Path(std::string_view family, std::string_view ending) {

@@ -61,13 +61,6 @@ using Executor = aclOpExecutor**;
 
 constexpr int64_t kAllTokens = 2147483647;
 
-aclDataType NamedType(const GoldenCase& golden) {
-  static const std::map<std::string, aclDataType> types = {
-      {"f32", ACL_FLOAT}, {"f16", ACL_FLOAT16}, {"bf16", ACL_BF16}, {"i32", ACL_INT32},
-      {"i64", ACL_INT64}, {"bool", ACL_BOOL},   {"i8", ACL_INT8}};
-  return types.at(golden.attributes.at("dtype").get<std::string>());
-}
-
 // Also asks what the destination looks like, which the case knows.
 Status FormatCast(Operands& o, Bytes w, Executor e) {
   aclTensor* source = o.Tensor("src");
@@ -225,21 +218,6 @@ Status AttentionV5(Operands& o, Bytes w, Executor e) {
       o.Flag("softmaxLseFlag"), 0, 0, 0, 0, o.Tensor("attentionOut"), o.Optional("softmaxLse"), w, e);
 }
 
-// The usual shapes of a signature, spelt with what stands between the operands and (workspaceSize, executor).
-#define QIAO_CALL(op, ...)                                     \
-  {                                                            \
-#op, {                                                     \
-      [](Operands& o, Bytes w, Executor e) -> Status {         \
-        return aclnn##op##GetWorkspaceSize(__VA_ARGS__, w, e); \
-      },                                                       \
-          aclnn##op                                            \
-    }                                                          \
-  }
-#define QIAO_CALLED_BY(op, function) \
-  {                                  \
-#op, { function, aclnn##op }     \
-  }
-
 const std::map<std::string, GoldenOperator>& Operators() {
   static const auto* const operators = new std::map<std::string, GoldenOperator>{
       QIAO_CALL(Add, o.Tensor("self"), o.Tensor("other"), o.Number("alpha"), o.Tensor("out")),
@@ -311,9 +289,17 @@ const std::map<std::string, GoldenOperator>& Operators() {
 
 }  // namespace
 
+aclDataType NamedType(const GoldenCase& golden) {
+  static const std::map<std::string, aclDataType> types = {
+      {"f32", ACL_FLOAT}, {"f16", ACL_FLOAT16}, {"bf16", ACL_BF16}, {"i32", ACL_INT32},
+      {"i64", ACL_INT64}, {"bool", ACL_BOOL},   {"i8", ACL_INT8}};
+  return types.at(golden.attributes.at("dtype").get<std::string>());
+}
+
 const GoldenOperator* FindGoldenOperator(const std::string& op) {
-  const auto at = Operators().find(op);
-  return at == Operators().end() ? nullptr : &at->second;
+  for (const auto* operators : {&Operators(), &ClientOperators()})
+    if (const auto at = operators->find(op); at != operators->end()) return &at->second;
+  return nullptr;
 }
 
 }  // namespace qiao::ascend_test

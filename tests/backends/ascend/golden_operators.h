@@ -68,7 +68,29 @@ struct GoldenOperator {
   SecondPhase second;
 };
 
+// The attribute "dtype".
+aclDataType NamedType(const GoldenCase& golden);
+
+// Those that ggml-cann calls and Qiao does not.
+const std::map<std::string, GoldenOperator>& ClientOperators();
+
 // Null where there is no such operator.
 const GoldenOperator* FindGoldenOperator(const std::string& op);
+
+// An entry of a table of operators, spelt with what stands between the first phase's parentheses before (workspaceSize,
+// executor); `o` being the operands.
+#define QIAO_CALL(op, ...)                                                        \
+  {                                                                               \
+#op, {                                                                        \
+      [](Operands& o, uint64_t* bytes, aclOpExecutor** executor) -> aclnnStatus { \
+        return aclnn##op##GetWorkspaceSize(__VA_ARGS__, bytes, executor);         \
+      },                                                                          \
+          aclnn##op                                                               \
+    }                                                                             \
+  }
+#define QIAO_CALLED_BY(op, function) \
+  {                                  \
+#op, { function, aclnn##op }     \
+  }
 
 }  // namespace qiao::ascend_test

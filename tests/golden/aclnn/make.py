@@ -3,6 +3,8 @@
 import pathlib
 
 import attention
+import client
+import client_dense
 import dense
 import elementwise
 import golden
@@ -20,6 +22,9 @@ FAMILIES = (
      lambda: dense.products() + dense.formats() + dense.norms() + dense.rotation() + dense.swiglu()),
     ("elementwise", "IEEE 754 and NumPy's semantics",
      lambda: elementwise.arithmetic() + elementwise.in_place() + elementwise.casts() + elementwise.selection()),
+    ("client", "NumPy's and PyTorch's documented semantics; ggml-cann's calls (shared/design/ascend.md); GELU 1606.08415, LayerNorm 1607.06450, GroupNorm 1803.08494",
+     lambda: client.functions() + client.in_place() + client.movement() + client.reductions() + client_dense.norms() + client_dense.pooling() +
+     client_dense.convolutions() + client_dense.solves() + client_dense.weight_quant() + client_dense.attention()),
 )
 
 

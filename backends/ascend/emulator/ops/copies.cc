@@ -30,10 +30,7 @@ void Fill(const View& to, const std::shared_ptr<aclScalar>& value) {
 }
 
 // Keeps what `keep(column - row)` says.
-aclnnStatus Triangle(const char* name, const aclTensor* self, int64_t diagonal, aclTensor* out, bool upper,
-                     uint64_t* workspaceSize, aclOpExecutor** executor) {
-  Operator op(name, workspaceSize, executor);
-  const int x = op.In("self", self), y = op.Out("out", out);
+aclnnStatus FinishTriangle(Operator& op, int x, int y, int64_t diagonal, bool upper) {
   op.Rank(x, 2, kMaxDims).SameShape(x, y);
   Convertible(op, x, y);
   return op.Finish([=](const Args& args) {
@@ -112,13 +109,25 @@ QIAO_ACLNN_LAUNCH(InplaceZero)
 
 aclnnStatus aclnnTriuGetWorkspaceSize(const aclTensor* self, int64_t diagonal, aclTensor* out,
                                       uint64_t* workspaceSize, aclOpExecutor** executor) {
-  return Triangle("aclnnTriu", self, diagonal, out, true, workspaceSize, executor);
+  Operator op("aclnnTriu", workspaceSize, executor);
+  const int x = op.In("self", self), y = op.Out("out", out);
+  return FinishTriangle(op, x, y, diagonal, true);
 }
 QIAO_ACLNN_LAUNCH(Triu)
 
+aclnnStatus aclnnInplaceTriuGetWorkspaceSize(aclTensor* selfRef, int64_t diagonal, uint64_t* workspaceSize,
+                                             aclOpExecutor** executor) {
+  Operator op("aclnnInplaceTriu", workspaceSize, executor);
+  const int x = op.InOut("selfRef", selfRef);
+  return FinishTriangle(op, x, x, diagonal, true);
+}
+QIAO_ACLNN_LAUNCH(InplaceTriu)
+
 aclnnStatus aclnnTrilGetWorkspaceSize(const aclTensor* self, int64_t diagonal, aclTensor* out,
                                       uint64_t* workspaceSize, aclOpExecutor** executor) {
-  return Triangle("aclnnTril", self, diagonal, out, false, workspaceSize, executor);
+  Operator op("aclnnTril", workspaceSize, executor);
+  const int x = op.In("self", self), y = op.Out("out", out);
+  return FinishTriangle(op, x, y, diagonal, false);
 }
 QIAO_ACLNN_LAUNCH(Tril)
 

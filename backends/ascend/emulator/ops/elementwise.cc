@@ -14,6 +14,7 @@
 
 #include <cmath>
 
+#include "backends/ascend/emulator/ops/elementwise_rows.h"
 #include "backends/ascend/emulator/ops/loops.h"
 
 namespace qiao::cann {
@@ -69,68 +70,6 @@ aclnnStatus FinishElementwise(Operator* op, const ElementFunction& f, int a, int
 }
 
 }  // namespace qiao::cann
-
-using qiao::cann::FinishElementwise;
-using qiao::cann::MakeElementFunction;
-using qiao::cann::Operator;
-
-// The table. a, b: the operands; s, t: the scalars; all of type T. kFloats: integers are made f32 first.
-#define QIAO_FUNCTION(NAME, FLOATS, ...)                                           \
-  namespace {                                                                      \
-  struct NAME##Of {                                                                \
-    template <typename T>                                                          \
-    T operator()([[maybe_unused]] T a, [[maybe_unused]] T b, [[maybe_unused]] T s, \
-                 [[maybe_unused]] T t) const {                                     \
-      return static_cast<T>(__VA_ARGS__);                                          \
-    }                                                                              \
-  };                                                                               \
-  constexpr auto k##NAME = MakeElementFunction<NAME##Of, FLOATS>();                \
-  }
-// out = f(self)
-#define QIAO_UNARY(NAME, SELF, FLOATS, ...)                                                                 \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                  \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, aclTensor* out, uint64_t* workspaceSize, \
-                                            aclOpExecutor** executor) {                                     \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                                    \
-    const int x = op.In(SELF, self), y = op.Out("out", out);                                                \
-    op.SameShape(x, y);                                                                                     \
-    return FinishElementwise(&op, k##NAME, x, -1, y, {});                                                   \
-  }                                                                                                         \
-  QIAO_ACLNN_LAUNCH(NAME)
-// out = f(self, other)
-#define QIAO_BINARY(NAME, FLOATS, ...)                                                                     \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                 \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclTensor* other, aclTensor* out, \
-                                            uint64_t* workspaceSize, aclOpExecutor** executor) {           \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                                   \
-    const int x = op.In("self", self), y = op.In("other", other), z = op.Out("out", out);                  \
-    return FinishElementwise(&op, k##NAME, x, y, z, {});                                                   \
-  }                                                                                                        \
-  QIAO_ACLNN_LAUNCH(NAME)
-// out = f(self, other, alpha)
-#define QIAO_BINARY_ALPHA(NAME, FLOATS, ...)                                                                 \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                   \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclTensor* other,                   \
-                                            const aclScalar* alpha, aclTensor* out, uint64_t* workspaceSize, \
-                                            aclOpExecutor** executor) {                                      \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                                     \
-    const int x = op.In("self", self), y = op.In("other", other), z = op.Out("out", out);                    \
-    op.Needs("alpha", alpha);                                                                                \
-    return FinishElementwise(&op, k##NAME, x, y, z, {alpha});                                                \
-  }                                                                                                          \
-  QIAO_ACLNN_LAUNCH(NAME)
-// out = f(self, scalar)
-#define QIAO_SCALAR(NAME, FLOATS, ...)                                                                     \
-  QIAO_FUNCTION(NAME, FLOATS, __VA_ARGS__)                                                                 \
-  aclnnStatus aclnn##NAME##GetWorkspaceSize(const aclTensor* self, const aclScalar* other, aclTensor* out, \
-                                            uint64_t* workspaceSize, aclOpExecutor** executor) {           \
-    Operator op("aclnn" #NAME, workspaceSize, executor);                                                   \
-    const int x = op.In("self", self), y = op.Out("out", out);                                             \
-    op.Needs("other", other);                                                                              \
-    op.SameShape(x, y);                                                                                    \
-    return FinishElementwise(&op, k##NAME, x, -1, y, {other}, 1);                                          \
-  }                                                                                                        \
-  QIAO_ACLNN_LAUNCH(NAME)
 
 // clang-format off
 QIAO_UNARY(Abs, "self", false, a < 0 || (a == 0 && std::signbit(static_cast<double>(a))) ? -a : a)

@@ -5,6 +5,7 @@
 
 #include "backends/ascend/emulator/nnopbase/executor.h"
 #include "backends/ascend/emulator/ops/loops.h"
+#include "backends/ascend/emulator/ops/mapped_copy.h"
 
 using namespace qiao::cann;
 
@@ -30,19 +31,21 @@ aclnnStatus Gather(Operator& op, int self, int64_t dim_given, int index, int out
   return op.Finish([=](const Args& args) {
     const View &from = args[self], &result = args[out];
     if (result.empty()) return;
-    const std::vector<int64_t> at = Integers(args[index]);
+    std::vector<int64_t> at = Integers(args[index]);
     const int64_t length = from.size(dim);
-    Buffer zeros(from.dtype, {1});
-    std::fill_n(zeros.as<char>(), BytesOf(from.dtype), 0);
-    // The slice of `result` with index i: the index's dimensions as one row-major count.
-    for (size_t n = 0; n < at.size(); ++n) {
-      View slice = result;
-      slice.offset += result.OffsetOf(static_cast<int64_t>(n), dim, dim + index_rank);
-      for (int d = 0; d < index_rank; ++d) {
-        slice = slice.Select(dim, 0);
-      }
-      const bool inside = at[n] >= 0 && at[n] < length;
-      CopyBits(slice, inside ? from.Select(dim, at[n]) : zeros.view().BroadcastTo(slice));
+    for (int64_t& i : at) i = i < 0 || i >= length ? -1 : i;
+    // The index's dimensions one slice at a time but for the last, whose entries are one mapped copy.
+    const int64_t last = index_rank > 0 ? result.size(dim + index_rank - 1) : 1;
+    const View slices = index_rank == 0 ? result.Insert(dim) : result;
+    const int inner = dim + std::max(index_rank, 1) - 1;
+    IndexMaps maps;
+    for (int64_t n = 0; n < static_cast<int64_t>(at.size()); n += last) {
+      View slice = slices;
+      slice.offset += slices.OffsetOf(n / last, dim, inner);
+      for (int d = dim; d < inner; ++d) slice = slice.Select(dim, 0);
+      if (maps.empty()) maps = IdentityMaps(slice);
+      maps[static_cast<size_t>(dim)].assign(at.begin() + n, at.begin() + n + last);
+      CopyMapped(slice, from, maps);
     }
   });
 }

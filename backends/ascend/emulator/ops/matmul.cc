@@ -1,7 +1,8 @@
-// Matmul, Mm, BatchMatMul and their forms with weights in FRACTAL_NZ.
+// Matmul, Mm, Mv, BatchMatMul and their forms with weights in FRACTAL_NZ.
 #include <aclnnop/aclnn_batch_matmul.h>
 #include <aclnnop/aclnn_matmul.h>
 #include <aclnnop/aclnn_mm.h>
+#include <aclnnop/aclnn_mv.h>
 
 #include "backends/ascend/emulator/nnopbase/executor.h"
 #include "backends/ascend/emulator/ops/loops.h"
@@ -95,3 +96,16 @@ QIAO_MATMUL(MatmulWeightNz, 2, 6, true)
 QIAO_MATMUL(Mm, 2, 2, false)
 QIAO_MATMUL(BatchMatMul, 3, 3, false)
 QIAO_MATMUL(BatchMatMulWeightNz, 3, 3, true)
+
+aclnnStatus aclnnMvGetWorkspaceSize(const aclTensor* self, const aclTensor* vec, aclTensor* out,
+                                    int8_t cubeMathType, uint64_t* workspaceSize, aclOpExecutor** executor) {
+  Operator op("aclnnMv", workspaceSize, executor);
+  const int x = op.In("self", self), v = op.In("vec", vec), y = op.Out("out", out);
+  op.DType(x, kFloats).DType(v, kFloats).DType(y, kFloats).Rank(x, 2, 2);
+  op.Require(cubeMathType >= 0 && cubeMathType <= 3, "cubeMathType is %d; it must be 0 to 3", cubeMathType);
+  if (op.ok()) op.Shape(v, {op.at(x).size(1)}).Shape(y, {op.at(x).size(0)});
+  const F32Operands operands = OperandsFor(cubeMathType);
+  return op.Finish(
+      [=](const Args& args) { Product(args[x], args[v].Insert(1), args[y].Insert(1), operands); });
+}
+QIAO_ACLNN_LAUNCH(Mv)

@@ -158,6 +158,12 @@ F32Operands OperandsFor(int64_t cube_math_type) {
   return cube_math_type == 2 ? F32Operands::kF16 : F32Operands::kHf32;
 }
 
+void RoundOperands(float* values, int64_t n, F32Operands operands) {
+  if (operands == F32Operands::kKeep) return;
+  for (int64_t i = 0; i < n; ++i)
+    values[i] = operands == F32Operands::kHf32 ? ToHf32(values[i]) : F16ToFloat(FloatToF16(values[i]));
+}
+
 void Product(const View& a, const View& b, const View& out, F32Operands operands, const float* bias) {
   if (out.empty()) return;
   const qiao_linear_params params{sizeof(params), 0};

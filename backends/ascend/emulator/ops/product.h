@@ -12,6 +12,8 @@ namespace qiao::cann {
 enum class F32Operands { kKeep, kHf32, kF16 };
 // Of aclnn's cubeMathType, and of QIAO_CANN_EXACT.
 F32Operands OperandsFor(int64_t cube_math_type);
+// n f32 operands, in place.
+void RoundOperands(float* values, int64_t n, F32Operands operands);
 
 // out[m, n] = sum over k of a[m, k] b[k, n] (+ bias[n]). a [M, K], b [K, N], out [M, N]: f32, f16 or bf16, any strides
 // (not overlapping in out); b may be FRACTAL_NZ, a or out may not. bias may be null.

@@ -6,34 +6,9 @@
 #include <cmath>
 #include <limits>
 
-#include "backends/ascend/emulator/nnopbase/executor.h"
-#include "backends/ascend/emulator/ops/loops.h"
+#include "backends/ascend/emulator/ops/rows.h"
 
 using namespace qiao::cann;
-
-namespace {
-
-// Rows that run along a dimension, whichever it is.
-View Along(const View& v, int dim) { return v.rank == 0 ? v.Insert(0) : v.Swap(dim, v.rank - 1); }
-
-template <typename T>
-bool Beats(T a, T b) {
-  return a > b || (a != a && b == b);  // a NaN beats numbers
-}
-
-template <typename T, class Body>
-void ForEachRow(const View& v, Body body) {
-  const int64_t width = v.size(-1);
-  Pool().ParallelFor(v.rows(), RowGrain(width), [&](int64_t begin, int64_t end, int) {
-    std::vector<T> row(static_cast<size_t>(width));
-    for (int64_t r = begin; r < end; ++r) {
-      LoadRow(v.dtype, v.Row(r), v.step(-1), width, row.data());
-      body(r, row);
-    }
-  });
-}
-
-}  // namespace
 
 aclnnStatus aclnnSoftmaxGetWorkspaceSize(const aclTensor* self, int64_t dim, aclTensor* out,
                                          uint64_t* workspaceSize, aclOpExecutor** executor) {
@@ -99,39 +74,18 @@ aclnnStatus aclnnAmaxGetWorkspaceSize(const aclTensor* self, const aclIntArray* 
   if (!op.Needs("dim", dim) || !op.ok()) return op.Finish({});
   const View& v = op.at(x);
   op.Require(HasElements(v.dtype), "self is %s", NameOf(v.dtype)).SameDType(x, y);
-  uint32_t reduced = 0;
-  for (int64_t d : dim->values) reduced |= 1u << op.Dim(x, d);
-  if (dim->values.empty()) reduced = ~0u;
-  View expected = v;
-  expected.rank = 0;
-  for (int d = 0; d < v.rank; ++d) {
-    const bool gone = reduced >> d & 1;
-    op.Require(!gone || v.size(d) > 0, "dimension %d of self is empty", d);
-    if (!gone || keepDim) expected.dim[static_cast<size_t>(expected.rank++)] = gone ? 1 : v.size(d);
-  }
+  const uint32_t reduced = DimSet(op, x, dim);
+  for (int d = 0; d < v.rank; ++d)
+    op.Require(!(reduced >> d & 1) || v.size(d) > 0, "dimension %d of self is empty", d);
+  const View expected = ReducedShape(v, reduced, keepDim);
   op.Require(op.at(y).SameShape(expected), "out is %s; it must be %s", op.at(y).ShapeString(),
              expected.ShapeString());
   return op.Finish([=](const Args& args) {
-    // Kept dimensions first, reduced ones behind them.
-    const View& all = args[x];
-    View kept = all, rest = all, to = args[y];
-    kept.rank = rest.rank = 0;
-    for (int d = 0; d < all.rank; ++d) {
-      View& part = reduced >> d & 1 ? rest : kept;
-      part.dim[static_cast<size_t>(part.rank)] = all.size(d);
-      part.stride[static_cast<size_t>(part.rank++)] = all.step(d);
-    }
-    const int64_t bytes = BytesOf(all.dtype), count = rest.elements();
-    Pool().ParallelFor(kept.elements(), RowGrain(count), [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) {
-        const char* from = all.data() + kept.OffsetOf(i, 0, kept.rank) * bytes;
-        double best = 0;
-        for (int64_t j = 0; j < count; ++j) {
-          const auto value = LoadElement<double>(all.dtype, from + rest.OffsetOf(j, 0, rest.rank) * bytes);
-          if (j == 0 || Beats(value, best)) best = value;
-        }
-        StoreRow(to.dtype, to.data() + to.OffsetOf(i, 0, to.rank) * bytes, 1, 1, &best);
-      }
+    Reduce<double>(args[x], reduced, args[y], [](const std::vector<double>& values) {
+      double best = values[0];
+      for (double v : values)
+        if (Beats(v, best)) best = v;
+      return best;
     });
   });
 }

@@ -17,6 +17,18 @@ aclnnStatus aclnnClampGetWorkspaceSize(const aclTensor* self, const aclScalar* c
                                        aclOpExecutor** executor);
 aclnnStatus aclnnClamp(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream);
 
+/* out = max(self, clipValueMin). A NaN stays. */
+aclnnStatus aclnnClampMinGetWorkspaceSize(const aclTensor* self, const aclScalar* clipValueMin,
+                                          aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor);
+aclnnStatus aclnnClampMin(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                          aclrtStream stream);
+
+/* selfRef = min(selfRef, clipValueMax). A NaN stays. */
+aclnnStatus aclnnInplaceClampMaxGetWorkspaceSize(aclTensor* selfRef, const aclScalar* clipValueMax,
+                                                 uint64_t* workspaceSize, aclOpExecutor** executor);
+aclnnStatus aclnnInplaceClampMax(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                 aclrtStream stream);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */

@@ -14,6 +14,12 @@ aclnnStatus aclnnCosGetWorkspaceSize(const aclTensor* input, aclTensor* out, uin
                                      aclOpExecutor** executor);
 aclnnStatus aclnnCos(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream);
 
+/* selfRef = cos(selfRef). */
+aclnnStatus aclnnInplaceCosGetWorkspaceSize(aclTensor* inputRef, uint64_t* workspaceSize,
+                                            aclOpExecutor** executor);
+aclnnStatus aclnnInplaceCos(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                            aclrtStream stream);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */

@@ -14,6 +14,12 @@ aclnnStatus aclnnSinGetWorkspaceSize(const aclTensor* input, aclTensor* out, uin
                                      aclOpExecutor** executor);
 aclnnStatus aclnnSin(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream);
 
+/* selfRef = sin(selfRef). */
+aclnnStatus aclnnInplaceSinGetWorkspaceSize(aclTensor* inputRef, uint64_t* workspaceSize,
+                                            aclOpExecutor** executor);
+aclnnStatus aclnnInplaceSin(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                            aclrtStream stream);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */

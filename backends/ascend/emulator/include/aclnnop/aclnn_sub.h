@@ -14,6 +14,20 @@ aclnnStatus aclnnSubGetWorkspaceSize(const aclTensor* self, const aclTensor* oth
                                      aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor);
 aclnnStatus aclnnSub(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream);
 
+/* selfRef -= alpha * other, other broadcast to selfRef's shape. */
+aclnnStatus aclnnInplaceSubGetWorkspaceSize(aclTensor* selfRef, const aclTensor* other,
+                                            const aclScalar* alpha, uint64_t* workspaceSize,
+                                            aclOpExecutor** executor);
+aclnnStatus aclnnInplaceSub(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                            aclrtStream stream);
+
+/* selfRef -= alpha * other. */
+aclnnStatus aclnnInplaceSubsGetWorkspaceSize(aclTensor* selfRef, const aclScalar* other,
+                                             const aclScalar* alpha, uint64_t* workspaceSize,
+                                             aclOpExecutor** executor);
+aclnnStatus aclnnInplaceSubs(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                             aclrtStream stream);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 } /* extern "C" */

@@ -1,0 +1,22 @@
+/* Written by tools/make_aclnn_headers.py from ops/aclnnop.txt. */
+#ifndef QIAO_ACLNNOP_ACLNN_GELU_H_
+#define QIAO_ACLNNOP_ACLNN_GELU_H_
+
+#include <aclnn/aclnn_base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/* out = self * Phi(self), Phi being the normal distribution (through erf). Floats of one dtype. */
+aclnnStatus aclnnGeluGetWorkspaceSize(const aclTensor* self, aclTensor* out, uint64_t* workspaceSize,
+                                      aclOpExecutor** executor);
+aclnnStatus aclnnGelu(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* QIAO_ACLNNOP_ACLNN_GELU_H_ */
