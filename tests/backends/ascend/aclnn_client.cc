@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kGuardBytes = 64;
 constexpr std::byte kGuard{0xa5};
+aclrtStream g_stream = nullptr;  // tests run one after another, on one thread
 
 void Copy(void* to, const void* from, size_t bytes, aclrtMemcpyKind kind) {
   if (bytes == 0) return;
@@ -27,16 +28,21 @@ std::string RecentError() {
 }
 
 aclrtStream TestStream() {
-  static const aclrtStream stream = [] {
-    aclrtStream made = nullptr;
-    if (aclInit(nullptr) != ACL_SUCCESS || aclrtSetDevice(0) != ACL_SUCCESS ||
-        aclrtCreateStream(&made) != ACL_SUCCESS) {
-      ADD_FAILURE() << "no device: " << RecentError();
-      return aclrtStream{nullptr};
-    }
-    return made;
-  }();
-  return stream;
+  if (g_stream != nullptr) return g_stream;
+  const aclError initialised = aclInit(nullptr);
+  if ((initialised != ACL_SUCCESS && initialised != ACL_ERROR_REPEAT_INITIALIZE) ||
+      aclrtSetDevice(0) != ACL_SUCCESS || aclrtCreateStream(&g_stream) != ACL_SUCCESS) {
+    ADD_FAILURE() << "no device: " << RecentError();
+  }
+  RecentError();
+  return g_stream;
+}
+
+void CloseTestDevice() {
+  if (g_stream == nullptr) return;
+  EXPECT_EQ(aclrtDestroyStream(g_stream), ACL_SUCCESS) << RecentError();
+  EXPECT_EQ(aclrtResetDevice(0), ACL_SUCCESS) << RecentError();
+  g_stream = nullptr;
 }
 
 DeviceBuffer::DeviceBuffer(size_t bytes) : bytes_(bytes) {

@@ -17,9 +17,11 @@ namespace qiao::ascend_test {
 // The message stack, read and cleared; empty where there is none.
 std::string RecentError();
 
-// Initialises the runtime and sets device 0 the first time; the stream that all tests of a process share. Null where that
-// failed.
+// Initialises the runtime and sets device 0 where that has not been done; the stream that the tests of a suite share. Null
+// where it failed.
 aclrtStream TestStream();
+// Gives both back, for suites that begin without a device. At the end of a suite.
+void CloseTestDevice();
 
 // Device memory with bytes behind it that belong to nobody and must stay as they are.
 class DeviceBuffer {

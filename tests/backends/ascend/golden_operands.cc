@@ -177,6 +177,12 @@ aclIntArray* Operands::Ints(std::string_view attribute) {
 aclScalar* Operands::Number(std::string_view attribute) {
   const auto at = golden_.attributes.find(std::string(attribute));
   if (at == golden_.attributes.end()) return nullptr;
+  if (at->is_number_integer()) {
+    int64_t whole = at->get<int64_t>();
+    aclScalar* made = aclCreateScalar(&whole, ACL_INT64);
+    release_.push_back([made] { aclDestroyScalar(made); });
+    return made;
+  }
   float value = at->is_string() ? -std::numeric_limits<float>::infinity() : at->get<float>();
   aclScalar* made = aclCreateScalar(&value, ACL_FLOAT);
   release_.push_back([made] { aclDestroyScalar(made); });

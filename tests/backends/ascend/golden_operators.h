@@ -32,7 +32,7 @@ class Operands {
   aclTensorList* List(std::string_view name);
   aclTensorList* ListOf(std::string_view name);  // of that one tensor
   aclIntArray* Ints(std::string_view attribute);
-  aclScalar* Number(std::string_view attribute);  // an f32; null where the case does not mention it
+  aclScalar* Number(std::string_view attribute);  // i64 or f32; null where the case does not mention it
   aclTensor* Empty();                             // of shape [0]
 
   int64_t Integer(std::string_view attribute) const;

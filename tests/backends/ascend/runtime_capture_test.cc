@@ -136,7 +136,9 @@ TEST_F(CannCapture, UnsafeCallsBreakAGlobalCapture) {
        }},
       {"default stream", [&] { return aclrtRecordEvent(event, nullptr); }},
   };
-  for (const auto& [name, call] : calls) {
+  for (const auto& named : calls) {
+    const std::string& name = named.first;
+    const std::function<aclError()>& call = named.second;
     SCOPED_TRACE(name);
     ASSERT_OK(aclmdlRICaptureBegin(stream, kGlobal));
     EXPECT_REFUSED(call(), ACL_ERROR_RT_CAPTURE_MODE_NOT_SUPPORT, name);
@@ -209,6 +211,26 @@ TEST_F(CannCapture, AllocatingIsPermitted) {
   // But the graph keeps the address only.
   EXPECT_REFUSED(aclmdlRIExecuteAsync(graph, stream), ACL_ERROR_RT_PARAM_INVALID,
                  "node 0: aclrtMemsetAsync writes devPtr");
+  ASSERT_OK(aclmdlRIDestroy(graph));
+}
+
+// A context that ends takes its streams' captures with it; nothing else is blocked by them any more.
+TEST_F(CannCapture, EndsWithItsContext) {
+  aclrtContext before = nullptr, context = nullptr;
+  ASSERT_OK(aclrtGetCurrentContext(&before));
+  ASSERT_OK(aclrtCreateContext(&context, 0));
+  aclrtStream stream = nullptr;
+  ASSERT_OK(aclrtCreateStream(&stream));
+  ASSERT_OK(aclmdlRICaptureBegin(stream, kGlobal));
+  ASSERT_OK(Enqueue(stream, {"Add", {}, [] {}}));
+  EXPECT_REFUSED(aclrtDestroyContext(context), ACL_ERROR_RT_CAPTURE_MODE_NOT_SUPPORT, "aclrtDestroyContext");
+  ASSERT_OK(aclrtDestroyContext(context)) << "the capture is lost already";
+  ASSERT_OK(aclrtSetCurrentContext(before));
+  EXPECT_OK(aclrtSynchronizeDevice());
+  TestStream next;
+  aclmdlRI graph = nullptr;
+  ASSERT_OK(aclmdlRICaptureBegin(next, kGlobal));
+  ASSERT_OK(aclmdlRICaptureEnd(next, &graph));
   ASSERT_OK(aclmdlRIDestroy(graph));
 }
 

@@ -17,7 +17,9 @@ struct Outcome {
 
 Outcome RunClient(const std::string& environment, const std::string& program) {
   Outcome run;
-  const std::string command = "env " + environment + " '" QIAO_CANN_CLIENT "' " + program + " 2>&1";
+  const std::string command =
+      "env -u QIAO_CANN_CHECK -u QIAO_CANN_SOC -u QIAO_CANN_SEED -u QIAO_CANN_REPORT " + environment +
+      " '" QIAO_CANN_CLIENT "' " + program + " 2>&1";
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return run;
   char buffer[4096];
@@ -47,7 +49,7 @@ TEST(CannCheck, ACleanProgramIsClean) {
 }
 
 TEST(CannCheck, ProfilesAreChosenByName) {
-  EXPECT_HAS(RunClient("-u QIAO_CANN_SOC", "profile"), "soc Ascend910B4 devices 1 fp8 0 exact 0 workspace 0");
+  EXPECT_HAS(RunClient("", "profile"), "soc Ascend910B4 devices 1 fp8 0 exact 0 workspace 0");
   EXPECT_HAS(RunClient("QIAO_CANN_SOC=Ascend950 QIAO_CANN_DEVICES=4 QIAO_CANN_EXACT=1", "profile"),
              "soc Ascend950 devices 4 fp8 1 exact 1");
   for (const char* soc : {"Ascend910B1", "Ascend910B2", "Ascend910B3", "Ascend910_9392"}) {
@@ -131,6 +133,14 @@ TEST(CannCheck, AProcessMayEndWhileStreamsAreFull) {
   const Outcome run = RunClient("QIAO_CANN_CHECK=warn", "end-busy");
   EXPECT_EQ(run.status, 0) << run.out;
   EXPECT_HAS(run, "ends\n");
+}
+
+TEST(CannCheck, GlobalsMayCallTheRuntimeAtExit) {
+  const Outcome run = RunClient("QIAO_CANN_CHECK=warn", "calls-at-exit");
+  EXPECT_EQ(run.status, 0) << run.out;
+  EXPECT_HAS(
+      run,
+      "aclrtSynchronizeStream(stream): 107002 (emulated) 107002: aclrtSynchronizeStream: this thread has no");
 }
 
 TEST(CannCheck, StressReplaysInAnyLegalOrder) {

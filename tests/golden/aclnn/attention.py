@@ -9,9 +9,10 @@ PAGE, LATENT, ROPE, MASK = 128, 512, 64, 2048
 
 def attend(query, query_rope, latent, rope, table, query_lengths, context_lengths, scale, causal):
     """out[t, n] = sum_j p_j c_j with p = softmax(scale * (q . c + qr . kr)) over the tokens j < context of t's sequence, and where
-    causal j <= context - rows + row. Also the log of the softmax's sum."""
+    causal j <= context - rows + row. Also the log of the softmax's sum, and the
+    largest scale * sum |q c|."""
     rows, heads, _ = query.shape
-    out, lse, first = np.zeros((rows, heads, LATENT)), np.zeros((rows, heads, 1)), 0
+    out, lse, first, largest = np.zeros((rows, heads, LATENT)), np.zeros((rows, heads, 1)), 0, 0.0
     flat, flat_rope = latent.reshape(-1, PAGE, LATENT), rope.reshape(-1, PAGE, ROPE)
     for sequence, (count, context) in enumerate(zip(query_lengths, context_lengths)):
         pages = table[sequence, :-(-context // PAGE)].astype(int)
@@ -21,11 +22,14 @@ def attend(query, query_rope, latent, rope, table, query_lengths, context_length
             seen = context - count + row + 1 if causal else context
             for head in range(heads):
                 s = scale * (c[:seen] @ query[first + row, head] + r[:seen] @ query_rope[first + row, head])
+                size = np.abs(c[:seen]) @ np.abs(query[first + row, head])
+                size += np.abs(r[:seen]) @ np.abs(query_rope[first + row, head])
+                largest = max(largest, scale * float(size.max()))
                 p = np.exp(s - s.max())
                 out[first + row, head] = p @ c[:seen] / p.sum()
                 lse[first + row, head] = np.log(p.sum()) + s.max()
         first += count
-    return out, lse
+    return out, lse, largest
 
 
 def fused_attention():
@@ -70,11 +74,11 @@ def fused_attention():
         c.input("blockTable", table, "i32")
         if causal:
             c.upper_triangle("attenMask", MASK, mask)
-        out, sums = attend(query, query_rope, latent, rope, table, query_lengths, context_lengths, scale, causal)
+        out, sums, size = attend(query, query_rope, latent, rope, table, query_lengths, context_lengths, scale, causal)
         assert np.all(np.isfinite(out))
-        # Scores have a float32 error of about 576 * 2^-24 * sum |q k|, which the exponential makes relative.
-        score = float(np.abs(query).max() * np.nanmax(np.abs(latent)) * (LATENT + ROPE) * scale)
-        error = score * 576 * 2.0 ** -24 + 2.0 ** -20
+        # A score's float32 error becomes relative by the exponential. Sums of 576 are at least in eight parts, so that an element meets
+        # at most 72 roundings and those of joining them.
+        error = size * 80 * 2.0 ** -24 + 2.0 ** -20
         c.output("attentionOut", out, dtype, absolute=float(np.nanmax(np.abs(latent))) * error, ulps=1)
         if lse:
             c.output("softmaxLse", sums, "f32", absolute=error, ulps=4)

@@ -19,11 +19,14 @@ def products():
     cases = []
 
     def case(name, op, seed, a_shape, b_shape, a="bf16", b=None, out=None, cube=KEEP, a_view=None, b_view=None,
-             out_view=None, nz=False, nz_transposed=False):
+             out_view=None, nz=False, nz_transposed=False, special=()):
         rng = random(seed)
         b, out = b or a, out or a
         c = Case("matmul." + name, op, cubeMathType=cube)
-        x = c.input("self", rng.normal(0, 1, a_shape), a, view=a_view(a_shape) if a_view else None)
+        x = rng.normal(0, 1, a_shape)
+        for at, value in special:
+            x[at] = value
+        x = c.input("self", x, a, view=a_view(a_shape) if a_view else None)
         w = rng.normal(0, 1, b_shape)
         if nz_transposed:
             w = rounded(w, b)
@@ -35,11 +38,12 @@ def products():
         else:
             w = c.input("mat2", w, b, view=b_view(b_shape) if b_view else None)
         y, size = np.matmul(x, w), np.matmul(np.abs(x), np.abs(w))
+        size = np.where(np.isfinite(size), size, 0)
         error = sum_error(size, a_shape[-1])
         share = None
         if cube != KEEP and "f32" in (a, b):
             # Operands rounded to 11 bits of mantissa, or not at all: twice 2^-11 of every product.
-            error += 2 * 2.0 ** -11 * float(size.max())
+            error += 2 * 2.0 ** -11 * float(size.max(initial=0))
             share = 1.0
         c.output("out", y, out, view=out_view(y.shape) if out_view else None, share=share, **tolerance(out, error))
         cases.append(c)
@@ -64,6 +68,11 @@ def products():
     case("one_by_one", "Matmul", 116, [1, 64], [64, 1])
     case("vector_right", "Matmul", 117, [5, 24], [24], "f32")
     case("vector_left", "Matmul", 118, [24], [24, 7], "f32")
+    # What is not finite stays in its row, padding or not.
+    case("not_finite", "Matmul", 137, [5, 33], [33, 17], special=(((0, 32), np.inf), ((2, 3), np.nan), ((4, 0), -np.inf)))
+    case("not_finite_nz", "MatmulWeightNz", 138, [3, 33], [33, 17], nz=True, special=(((1, 32), np.inf),))
+    case("no_inner_dimension", "Mm", 139, [3, 0], [0, 4], "f32")
+    case("no_rows", "Mm", 140, [0, 8], [8, 4])
     case("mm", "Mm", 119, [6, 40], [40, 12])
     case("mm_f32_as_f16", "Mm", 120, [6, 40], [40, 12], "f32", cube=F16)
     case("mm_transposed", "Mm", 121, [6, 40], [40, 12], "f16", b_view=swapped)
@@ -149,6 +158,7 @@ def norms():
     case("bf16", 141, [5, 96], "bf16")
     case("f16", 142, [2, 3, 40], "f16")
     case("f32", 143, [4, 33], "f32")
+    case("squares_beyond_f16", 155, [2, 24], "f16", x=random(155).normal(0, 3000, (2, 24)))
     case("gamma_f32", 144, [4, 64], "bf16", gamma="f32")
     case("two_axes", 145, [3, 4, 8], "f32", axes=2)
     case("row_of_zeros", 146, [2, 16], "f32", x=np.stack([np.zeros(16), np.arange(16.0)]))

@@ -77,10 +77,12 @@ def arithmetic():
          lambda x, y: x * y)
     case("mul_i32_by_f32", "Mul", [("self", [3, -7, 0, 100000], "i32", None), ("other", [0.5, 0.25, 3, 1], "f32", None)],
          lambda x, y: x * y)
+    case("mul_i8_by_f16", "Mul", [("self", [3, -128, 127], "i8", None), ("other", [0.5, 0.25, 3], "f16", None)],
+         lambda x, y: x * y)
     case("add_i32", "Add", [("self", [1, -5, 2 ** 24 + 1], "i32", None), ("other", [2, 3, 2], "i32", None)],
-         lambda x, y: x + y, "i32", {"alpha": 1.0})
+         lambda x, y: x + y, "i32", {"alpha": 1})
     case("add_i64", "Add", [("self", [1, -5, 2.0 ** 40 + 1], "i64", None), ("other", [2, 3, 2], "i64", None)],
-         lambda x, y: x + y, "i64", {"alpha": 1.0})
+         lambda x, y: x + y, "i64", {"alpha": 1})
     return cases
 
 
@@ -109,11 +111,11 @@ def in_place():
     case("copy_i64", "InplaceCopy", np.zeros(2), [2 ** 40, -1], "i64", inputs=[("src", [2 ** 40, -1], "i64", None)])
     case("fill_f32", "InplaceFillScalar", x, np.full((3, 4), -1.5), "f32", {"value": -1.5})
     case("fill_bf16_view", "InplaceFillScalar", y, np.full((3, 4), 3.0), "bf16", {"value": 3.0}, view=swapped((3, 4), 2))
-    case("fill_i32", "InplaceFillScalar", np.ones(5), np.full(5, 7.0), "i32", {"value": 7.0})
+    case("fill_i32", "InplaceFillScalar", np.ones(5), np.full(5, 7.0), "i32", {"value": 7})
     case("zero", "InplaceZero", x, np.zeros((3, 4)), "f32")
     case("zero_gaps", "InplaceZero", x, np.zeros((3, 4)), "f32", view=spaced((3, 4), 2, 1))
     mask = random(233).integers(0, 2, (3, 4)).astype(float)
-    for dtype, number in (("f32", -INF), ("bf16", -3.5), ("i32", -1.0)):
+    for dtype, number in (("f32", -INF), ("bf16", -3.5), ("i32", -1)):
         before = rounded(x, dtype) if dtype != "i32" else np.rint(x * 10)
         case("masked_fill_" + dtype, "InplaceMaskedFillScalar", before, np.where(mask, number, before), dtype,
              {"value": "-inf" if number == -INF else number}, inputs=[("mask", mask, "bool", None)])
@@ -173,15 +175,15 @@ def selection():
         for op, f in (("Triu", np.triu), ("Tril", np.tril)):
             case("%s_%d" % (op.lower(), diagonal), op, [("self", normal(251, 4, 5), "f32", None)],
                  lambda x, f=f, d=diagonal: f(x, d), diagonal=diagonal)
-    case("triu_batch_bf16", "Triu", [("self", normal(252, 2, 3, 3), "bf16", swapped((2, 3, 3)))], np.triu, "bf16", diagonal=1)
+    case("triu_batch_bf16", "Triu", [("self", normal(252, 2, 3, 3), "bf16", swapped((2, 3, 3)))], lambda x: np.triu(x, 1), "bf16", diagonal=1)
     case("triu_ones_mask", "Triu", [("self", np.ones((6, 6)), "i8", None)], lambda x: np.triu(x, 1), "i8", diagonal=1)
 
     edge = [NAN, -INF, INF, -2, -0.5, 0.5, 2]
     case("clamp", "Clamp", [("self", edge, "f32", None)], lambda x: np.clip(x, -1, 1), min=-1.0, max=1.0)
     case("clamp_below", "Clamp", [("self", edge, "f32", None)], lambda x: np.maximum(x, -1), min=-1.0)
     case("clamp_above_bf16", "Clamp", [("self", edge, "bf16", None)], lambda x: np.minimum(x, 1), "bf16", max=1.0)
-    case("clamp_i32", "Clamp", [("self", [-9, 0, 9], "i32", None)], [-3, 0, 3], "i32", min=-3.0, max=3.0)
-    case("clamp_i64", "Clamp", [("self", [-9, 0, 9], "i64", None)], [0, 0, 9], "i64", min=0.0)
+    case("clamp_i32", "Clamp", [("self", [-9, 0, 9], "i32", None)], [-3, 0, 3], "i32", min=-3, max=3)
+    case("clamp_i64", "Clamp", [("self", [-9, 0, 9], "i64", None)], [0, 0, 9], "i64", min=0)
     case("clamp_min_above_max", "Clamp", [("self", [0.0, 5, -5], "f32", None)], [1, 1, 1], min=2.0, max=1.0)
     case("ne", "NeTensor", [("self", [1.0, 2, NAN, 0.0, INF], "f32", None), ("other", [1.0, 3, NAN, -0.0, INF], "f32", None)],
          [0, 1, 1, 0, 0], "bool")
@@ -207,6 +209,9 @@ def selection():
     case("argmax_all_equal", "ArgMax", [("self", np.zeros((2, 33)), "f32", None)], [0, 0], "i64", dim=-1, keepdim=False)
     case("argmax_minus_infinity", "ArgMax", [("self", [[-INF, -INF, -3.0], [-INF, -INF, -INF]], "f32", None)], [2, 0], "i64",
          dim=-1, keepdim=False)
+    # As PyTorch has it: NaN is larger than anything.
+    case("argmax_nan", "ArgMax", [("self", [[1.0, NAN, 9, NAN], [NAN, INF, 0, 1]], "f32", None)], [1, 0], "i64", dim=-1,
+         keepdim=False)
     case("argmax_transposed", "ArgMax", [("self", scores, "f32", swapped((3, 7), 2))], lambda x: x.argmax(-1), "i64", dim=-1,
          keepdim=False)
 
@@ -259,6 +264,9 @@ def selection():
          lambda x: softmax(x, -1), dim=1, absolute=2.0 ** -22)
     case("softmax_masked", "Softmax", [("self", [[0.0, -INF, 1, -INF], [-INF, -INF, -INF, 2]], "f32", None)],
          lambda x: softmax(x, -1), dim=-1, absolute=2.0 ** -22)
+    case("softmax_one_element", "Softmax", [("self", [[-7.0], [1e30]], "f32", None)], [[1], [1]], dim=-1)
+    case("softmax_nan_stays_in_its_row", "Softmax", [("self", [[1.0, NAN, 2], [0.0, 0, 0]], "f32", None)],
+         [[NAN, NAN, NAN], [1 / 3, 1 / 3, 1 / 3]], dim=-1, absolute=2.0 ** -22)
     case("softmax_view", "Softmax", [("self", rows[0], "f32", swapped((4, 17), 3))], lambda x: softmax(x, -1), dim=-1,
          absolute=2.0 ** -22, out_view=lambda s: spaced(s, 2, 1))
     return cases

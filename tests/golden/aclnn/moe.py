@@ -172,6 +172,7 @@ def init_routing():
     v3("ragged", 801, 7, 3, 24, 8)
     v3("cumulative", 802, 7, 3, 24, 8, kind=0)
     v3("pairs", 803, 5, 2, 16, 12, kind=2)
+    v3("pairs_second_rank", 820, 5, 2, 16, 12, kind=2, begin=4, end=8)
     v3("scatter_index", 804, 7, 3, 24, 8, row_type=1)
     v3("empty_experts", 805, 4, 2, 16, 16, ids=np.array([[3, 9], [9, 3], [15, 3], [9, 15]]))
     v3("one_expert_has_all", 806, 6, 1, 16, 8, ids=np.full((6, 1), 5))

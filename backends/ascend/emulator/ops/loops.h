@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "backends/ascend/emulator/nnopbase/elements.h"
@@ -60,13 +61,16 @@ void MapRows(const View& out, const std::array<View, kInputs>& in, Row row) {
   });
 }
 
+// n elements of so many bytes, `step` elements apart.
+void CopyRow(int64_t bytes, char* to, int64_t to_step, const char* from, int64_t from_step, int64_t n);
+
 // to = from: same shape and size of elements, bit for bit.
 void CopyBits(const View& to, const View& from);
 
 // to = from with conversion: same shape.
 void Convert(const View& to, const View& from);
 
-// Owned memory, described as contiguous.
+// Owned memory, described as contiguous; not initialised.
 class Buffer {
  public:
   Buffer() = default;
@@ -94,10 +98,11 @@ class Buffer {
  private:
   void Take() {
     // 64 bytes more, so that the start can be aligned.
-    memory_.resize(static_cast<size_t>(view_.elements() * BytesOf(view_.dtype)) + 64);
-    view_.base = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory_.data()) + 63) / 64 * 64);
+    memory_ = std::make_unique_for_overwrite<char[]>(
+        static_cast<size_t>(view_.elements() * BytesOf(view_.dtype)) + 64);
+    view_.base = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory_.get()) + 63) / 64 * 64);
   }
-  std::vector<char> memory_;
+  std::unique_ptr<char[]> memory_;
   View view_;
 };
 

@@ -1,6 +1,7 @@
 #include "backends/ascend/emulator/ops/product.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -47,12 +48,17 @@ struct Weight {
 Weight AsWeight(const View& b, bool only_nk) {
   Weight w;
   if (b.format == ACL_FORMAT_FRACTAL_NZ) {
-    // [N, K] where the converted matrix was that, or must be.
-    w.transposed = !only_nk && !FractalTransposed(b);
-    w.memory =
-        w.transposed ? Buffer(b.dtype, {b.size(0), b.size(1)}) : Buffer(b.dtype, {b.size(1), b.size(0)});
+    // Unpacked as it was converted; what was [K, N] is turned where it may not stay so.
+    const bool turned = FractalTransposed(b);
+    w.memory = turned ? Buffer(b.dtype, {b.size(1), b.size(0)}) : Buffer(b.dtype, {b.size(0), b.size(1)});
     w.rows = w.memory;
-    FromFractal(w.transposed ? w.rows : w.rows.Swap(0, 1), b);
+    FromFractal(turned ? w.rows.Swap(0, 1) : w.rows, b);
+    w.transposed = !turned;
+    if (w.transposed && only_nk) {
+      w.memory = Converted(w.rows.Swap(0, 1), b.dtype);
+      w.rows = w.memory;
+      w.transposed = false;
+    }
     return w;
   }
   const View t = b.Swap(0, 1);
@@ -113,12 +119,17 @@ struct Piece {
   Piece(const Piece&) = delete;
 };
 
+// Rows with stride 1.
 bool HoldsLeastI8(const View& v) {
-  bool found = false;
-  for (int64_t r = 0; r < v.size(0) && !found; ++r) {
-    const auto* row = reinterpret_cast<const int8_t*>(v.Row(r));
-    for (int64_t c = 0; c < v.size(1); ++c) found |= row[c * v.step(1)] == std::numeric_limits<int8_t>::min();
-  }
+  std::atomic<bool> found = false;
+  Pool().ParallelFor(v.size(0), RowGrain(v.size(1)), [&](int64_t begin, int64_t end, int) {
+    int8_t least = 0;
+    for (int64_t r = begin; r < end && !found; ++r) {
+      const auto* row = reinterpret_cast<const int8_t*>(v.Row(r));
+      for (int64_t c = 0; c < v.size(1); ++c) least = std::min(least, row[c]);
+      if (least == std::numeric_limits<int8_t>::min()) found = true;
+    }
+  });
   return found;
 }
 
@@ -269,23 +280,27 @@ void BlockProduct(const View& a, const View& b, const View& a_scale, const View&
 
 namespace {
 
-// Every row of every tile: copy(row of the converted matrix, first column, columns, its place in the fractal).
+// Every row of every tile: copy(row of the converted matrix, first column, columns, its place in the fractal). A few tiles
+// together, so that both sides are walked by whole cache lines.
 template <class CopyTile>
 void WalkFractal(const Fractal& f, char* memory, int64_t bytes, CopyTile copy) {
-  Pool().ParallelFor(f.rows, RowGrain(f.cols), [&](int64_t begin, int64_t end, int) {
-    for (int64_t r = begin; r < end; ++r)
-      for (int64_t tile = 0; tile < f.col_tiles(); ++tile)
-        copy(r, tile * f.c0, std::min(f.c0, f.cols - tile * f.c0), memory + f.TileRow(r, tile) * bytes);
+  constexpr int64_t kTogether = 4;
+  Pool().ParallelFor(f.row_tiles(), RowGrain(f.cols * Fractal::kRows), [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t first = 0; first < f.col_tiles(); first += kTogether)
+        for (int64_t r = i * Fractal::kRows; r < std::min(f.rows, (i + 1) * Fractal::kRows); ++r)
+          for (int64_t tile = first; tile < std::min(f.col_tiles(), first + kTogether); ++tile)
+            copy(r, tile * f.c0, std::min(f.c0, f.cols - tile * f.c0), memory + f.TileRow(r, tile) * bytes);
   });
 }
 
+// A tile's row, mostly of 32 bytes.
 void CopyTileRow(char* to, int64_t to_step, const char* from, int64_t from_step, int64_t n, int64_t bytes) {
-  if (to_step == 1 && from_step == 1) {
-    std::memcpy(to, from, static_cast<size_t>(n * bytes));
-    return;
+  if (to_step == 1 && from_step == 1 && n * bytes == 32) {
+    std::memcpy(to, from, 32);
+  } else {
+    CopyRow(bytes, to, to_step, from, from_step, n);
   }
-  for (int64_t i = 0; i < n; ++i)
-    std::memcpy(to + i * to_step * bytes, from + i * from_step * bytes, static_cast<size_t>(bytes));
 }
 
 }  // namespace

@@ -65,6 +65,10 @@ aclnnStatus Integers8(Operator& op, const Slots& s) {
   op.DType(s.bias, {ACL_INT32, ACL_FLOAT, ACL_BF16, ACL_FLOAT16});
   if (!op.ok()) return op.Finish({});
   const View& out = op.at(s.out);
+  if (out.dtype == ACL_FLOAT16 && !op.has(s.x1_scale))
+    Warn("quant-matmul-scale-f16",
+         "a product of INT8 with FLOAT16 output and without scales for tokens: op-plugin passes "
+         "packed 64-bit scales there, not these");
   const int64_t n_size = out.size(-1), m_size = out.size(-2);
   const bool sums = out.dtype == ACL_INT32;
   op.Require(sums || op.has(s.x2_scale), "%s is null", op.name(s.x2_scale));

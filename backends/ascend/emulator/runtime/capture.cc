@@ -58,7 +58,7 @@ void Union(std::vector<size_t>& into, const std::vector<size_t>& from) {
 size_t FirstUnjoined(const Capture& capture) {
   std::vector<bool> joined(capture.nodes.size());
   std::vector<size_t> open;
-  if (auto it = capture.frontier.find(capture.origin); it != capture.frontier.end()) open = it->second;
+  if (auto it = capture.frontier.find(capture.origin.get()); it != capture.frontier.end()) open = it->second;
   while (!open.empty()) {
     const size_t node = open.back();
     open.pop_back();
@@ -96,6 +96,15 @@ std::vector<size_t> OrderOf(const Graph& graph) {
   return order;
 }
 
+// Its streams are captured no more. What it knows of them stays for who still holds it.
+void EndLocked(const std::shared_ptr<Capture>& capture) {
+  for (const std::shared_ptr<Stream>& stream : capture->streams) stream->capture = nullptr;
+  capture->streams.clear();
+  capture->frontier.clear();
+  All().active.erase(std::find(All().active.begin(), All().active.end(), capture));
+  All().count = All().active.size();
+}
+
 std::vector<race::Step> StepsOf(const Graph& graph) {
   std::vector<race::Step> steps;
   if (!GetSettings().stress()) return steps;
@@ -109,6 +118,14 @@ void RunGraph(Graph& graph) {
 }
 
 }  // namespace
+
+void AbandonCapture(Stream& stream, const char* api) {
+  std::lock_guard lock(All().mutex);
+  const std::shared_ptr<Capture> capture = stream.capture;
+  if (capture == nullptr) return;
+  Invalidate(*capture, absl::StrCat(api, " ended ", stream.Describe(), " during it"));
+  EndLocked(capture);
+}
 
 bool AnyCapture() { return All().count.load(std::memory_order_acquire) > 0; }
 
@@ -220,7 +237,7 @@ aclError aclmdlRICaptureBegin(aclrtStream handle, aclmdlRICaptureMode mode) {
   auto capture = std::make_shared<Capture>();
   capture->mode = mode;
   capture->thread = std::this_thread::get_id();
-  capture->origin = stream.get();
+  capture->origin = stream;
   capture->streams.push_back(stream);
   stream->capture = capture;
   All().active.push_back(std::move(capture));
@@ -237,7 +254,7 @@ aclError aclmdlRICaptureEnd(aclrtStream handle, aclmdlRI* modelRI) {
   if (stream == nullptr) return code;
   std::lock_guard lock(All().mutex);
   const std::shared_ptr<Capture> capture = stream->capture;
-  if (capture == nullptr || capture->origin != stream.get()) {
+  if (capture == nullptr || capture->origin != stream) {
     return Fail(
         ACL_ERROR_RT_PARAM_INVALID,
         absl::StrCat(
@@ -247,13 +264,10 @@ aclError aclmdlRICaptureEnd(aclrtStream handle, aclmdlRI* modelRI) {
   if (capture->mode != ACL_MODEL_RI_CAPTURE_MODE_RELAXED && capture->thread != std::this_thread::get_id()) {
     Invalidate(*capture, absl::StrCat(kApi, " was called by another thread than the one that began"));
   }
-  for (const std::weak_ptr<Stream>& weak : capture->streams) {
-    if (std::shared_ptr<Stream> joined = weak.lock()) joined->capture = nullptr;
-  }
-  All().active.erase(std::find(All().active.begin(), All().active.end(), capture));
-  All().count = All().active.size();
+  const size_t node = FirstUnjoined(*capture);
+  EndLocked(capture);
   if (capture->invalid) return FailInvalid(kApi, *capture);
-  if (const size_t node = FirstUnjoined(*capture); node < capture->nodes.size()) {
+  if (node < capture->nodes.size()) {
     return Fail(ACL_ERROR_RT_CAPTURE_MODE_NOT_SUPPORT,
                 absl::StrCat(kApi, ": ", capture->nodes[node].task.name,
                              " was captured on a stream that was not joined back to ", stream->Describe(),

@@ -26,11 +26,11 @@ struct Node {
 struct Capture {
   aclmdlRICaptureMode mode = ACL_MODEL_RI_CAPTURE_MODE_GLOBAL;
   std::thread::id thread;
-  Stream* origin = nullptr;
+  std::shared_ptr<Stream> origin;
   std::vector<Node> nodes;
   // For each stream that takes part, the nodes that its next one comes after.
   std::map<Stream*, std::vector<size_t>> frontier;
-  std::vector<std::weak_ptr<Stream>> streams;
+  std::vector<std::shared_ptr<Stream>> streams;  // let go at the end
   bool invalid = false;
   std::string why;  // it is invalid
 };
@@ -56,6 +56,8 @@ Captured CaptureWait(const std::shared_ptr<Stream>& stream, const Record& record
 aclError CheckSafe(const char* api, const char* what);
 // Fails where this very stream is being captured, whatever the mode.
 aclError CheckNotCaptured(const char* api, Stream& stream);
+// The stream is going: its capture, if any, ends without a graph.
+void AbandonCapture(Stream& stream, const char* api);
 // Whether any capture is active, for warnings.
 bool AnyCapture();
 

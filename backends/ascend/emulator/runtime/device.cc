@@ -12,6 +12,7 @@
 #include "backends/ascend/emulator/runtime/memory.h"
 #include "backends/ascend/emulator/runtime/state.h"
 #include "backends/ascend/emulator/runtime/stream.h"
+#include "backends/ascend/emulator/runtime/thread_own.h"
 
 namespace qiao::cann {
 namespace {
@@ -52,10 +53,7 @@ struct Current {
   std::string gone;  // what became of it
 };
 
-Current& Mine() {
-  thread_local Current current;
-  return current;
-}
+Current& Mine() { return ThreadOwn<Current>(); }
 
 aclError CheckDeviceId(const char* api, int64_t id) {
   if (id >= 0 && id < static_cast<int64_t>(DeviceCount())) return ACL_SUCCESS;
@@ -79,6 +77,7 @@ void EndContext(const char* api, const std::shared_ptr<Context>& context) {
   for (const std::shared_ptr<Stream>& stream : State().streams.All()) {
     if (stream->context.lock() != context) continue;
     ++streams;
+    AbandonCapture(*stream, api);
     if (std::shared_ptr<Stream> removed = State().streams.Remove(stream->handle)) removed->Stop(true);
   }
   context->default_stream->Stop(true);
@@ -191,6 +190,10 @@ aclError aclrtResetDevice(int32_t deviceId) {
   if (context != nullptr) {
     State().contexts.Remove(context->handle);
     EndContext(kApi, context);
+    if (const uint64_t used = Memory::Get().used(deviceId)) {
+      Warn("reset-with-memory", absl::StrCat(kApi, ": ", used, " bytes of device ", deviceId,
+                                             " are still allocated; the hardware's would be gone"));
+    }
   }
   return ACL_SUCCESS;
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/ascend/emulator/runtime/check.h"
 #include "backends/ascend/emulator/runtime/emulator.h"
+#include "backends/ascend/emulator/runtime/thread_own.h"
 
 namespace qiao::cann {
 namespace {
@@ -18,10 +19,7 @@ struct Messages {
   std::string handed_out;
 };
 
-Messages& Mine() {
-  thread_local Messages messages;
-  return messages;
-}
+Messages& Mine() { return ThreadOwn<Messages>(); }
 
 }  // namespace
 

@@ -120,11 +120,14 @@ aclError Query(const char* api, aclrtEvent handle, const void* status, bool* com
 }
 
 aclError Create(const char* api, aclrtEvent* out, uint32_t flags) {
-  if (out == nullptr || flags == 0 || (flags & ~kAllFlags) != 0) {
+  if (out == nullptr || (flags & ~kAllFlags) != 0) {
     return Fail(ACL_ERROR_RT_PARAM_INVALID,
                 absl::StrCat(api, ": event is null, or flag ", flags, " is none of those known"));
   }
   if (CurrentContext() == nullptr) return FailNoContext(api);
+  if (flags == 0)
+    Warn("event-without-flags",
+         absl::StrCat(api, ": flag 0 asks for nothing; it is served as ACL_EVENT_SYNC"));
   auto event = std::make_shared<Event>();
   event->flags = flags;
   *out = State().events.Add(event);

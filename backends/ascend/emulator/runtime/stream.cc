@@ -13,9 +13,11 @@ namespace qiao::cann {
 namespace {
 
 // Stress: most tasks begin a little late, and some so late that every other stream overtakes them.
-void Delay(std::mt19937_64& random) {
+// With odd seeds older streams are the slower ones, so that what was launched last tends to run first.
+void Delay(std::mt19937_64& random, uint64_t stream) {
   const uint64_t draw = random();
   uint64_t micros = draw % 50;
+  if (GetSettings().seed % 2 == 1 && stream < 8) micros += (8 - stream) * 20;
   if ((draw >> 32) % 16 == 0) micros += 1000;
   std::this_thread::sleep_for(std::chrono::microseconds(micros));
 }
@@ -78,7 +80,7 @@ void Stream::Run(Item& item) {
     return;
   }
   if (GetSettings().stress()) {
-    Delay(random_);
+    Delay(random_, id);
     for (const std::shared_ptr<Block>& block : item.pins) {
       if (!block->freed) continue;
       std::string text = absl::StrCat(item.task.name, " on ", Describe(), " would touch ", block->Describe(),
@@ -232,6 +234,13 @@ aclError Enqueue(aclrtStream handle, Task task) {
   std::string why;
   if ((code = PinAccesses(task, &item.pins, &why)) != ACL_SUCCESS) {
     return Fail(code, absl::StrCat(why, " (on ", stream->Describe(), ")"));
+  }
+  for (const std::shared_ptr<Block>& block : item.pins) {
+    if (block->on_device() && block->device != stream->device && !MayReach(stream->device, block->device)) {
+      Warn("peer-not-enabled",
+           absl::StrCat(name, " on ", stream->Describe(), ": ", block->Describe(), " is device ",
+                        block->device, "'s, and device ", stream->device, " has no peer access to it"));
+    }
   }
   switch (CaptureTask(*stream, task, &code)) {
     case Captured::kYes:

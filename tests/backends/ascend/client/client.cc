@@ -271,6 +271,27 @@ void Orders() {
   s.End();
 }
 
+// Globals are destroyed after the main thread's own objects, and may still call the runtime.
+struct AtExit {
+  bool on = false;
+  ~AtExit() {
+    if (!on) return;
+    aclrtStream stream = nullptr;
+    SHOW(aclrtSynchronizeStream(stream));
+    SHOW(aclrtFree(nullptr));
+    SHOW(aclrtFree(nullptr));
+    std::fflush(stdout);
+  }
+};
+
+void CallsAtExit() {
+  static AtExit at_exit;
+  at_exit.on = true;
+  Setup s;
+  s.End();
+  SHOW(aclrtFree(nullptr));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -292,6 +313,7 @@ int main(int argc, char** argv) {
       {"leak", Leak},
       {"end-busy", EndBusy},
       {"orders", Orders},
+      {"calls-at-exit", CallsAtExit},
   };
   const auto it = programs.find(argc == 2 ? argv[1] : "");
   if (it == programs.end()) {

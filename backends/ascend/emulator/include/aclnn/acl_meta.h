@@ -11,11 +11,10 @@
 #ifndef QIAO_ACLNN_ACL_META_H_
 #define QIAO_ACLNN_ACL_META_H_
 
+#include <acl/acl_base.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <acl/acl_base.h>
 
 #ifdef __cplusplus
 extern "C" {
