@@ -63,6 +63,23 @@ TEST(CannCheck, ProfilesAreChosenByName) {
   EXPECT_HAS(Stress("profile"), "workspace 1");
 }
 
+TEST(CannCheck, TheLastUseEndsTheDefaultContext) {
+  const Outcome run = RunClient("QIAO_CANN_CHECK=warn", "last-use");
+  EXPECT_HAS(
+      run,
+      "first\naclrtResetDevice(0): 0\naclrtGetDevice(&device): 0\nlast\naclrtResetDevice(0): 0\nran 1\n");
+  EXPECT_HAS(run,
+             "aclrtGetDevice(&device): 107002 (emulated) 107002: aclrtGetDevice: this thread has no current "
+             "context: its "
+             "device was reset\n");
+  EXPECT_HAS(run, "aclrtSetCurrentContext: context #1, which was destroyed\naclrtResetDevice(0): 0\n");
+  EXPECT_HAS(run, "warning context-with-streams: aclrtResetDevice: 1 streams");
+  EXPECT_HAS(run, "warning reset-with-memory: aclrtResetDevice: 4128 bytes of device 0");
+  EXPECT_HAS(run, "warning reset-without-set: ");
+  EXPECT_HAS(run, "again\naclrtSetDevice(0): 0\n");
+  EXPECT_HAS(run, "aclrtSynchronizeStream: stream #1, which was destroyed\naclrtFree(memory): 0\n");
+}
+
 TEST(CannCheck, DevicesAreApart) {
   const Outcome run = RunClient("QIAO_CANN_DEVICES=2", "two-devices");
   EXPECT_HAS(run, "aclrtSetDevice(1): 0");
@@ -121,6 +138,8 @@ TEST(CannCheck, ArgumentsAreNamed) {
   const Outcome overrun = RunClient("QIAO_CANN_CHECK=warn", "overrun");
   EXPECT_HAS(overrun, "warning overrun: 4129 bytes at 0x");
   EXPECT_HAS(overrun, "33 bytes past its end");
+  EXPECT_HAS(Stress("overrun"),
+             "107000 (emulated) 107000: MaxPool writes out (4129 bytes): 4129 bytes at 0x");
 }
 
 TEST(CannCheck, LeaksAreReported) {

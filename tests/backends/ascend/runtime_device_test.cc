@@ -39,19 +39,13 @@ TEST_F(CannDevice, InitialisesOnce) {
   EXPECT_OK(aclInit(nullptr));
 }
 
+// What happens with the last use: runtime_check_test.cc, in a process where nobody else uses the device.
 TEST_F(CannDevice, UsesAreCounted) {
   ASSERT_OK(aclrtSetDevice(0));
-  aclrtContext before = nullptr;
-  ASSERT_OK(aclrtGetCurrentContext(&before));
   ASSERT_OK(aclrtResetDevice(0));
   int32_t device = -1;
   ASSERT_OK(aclrtGetDevice(&device)) << "one use is left";
   EXPECT_EQ(device, 0);
-  ASSERT_OK(aclrtResetDevice(0));
-  EXPECT_REFUSED(aclrtGetDevice(&device), ACL_ERROR_RT_CONTEXT_NULL, "its device was reset");
-  EXPECT_REFUSED(aclrtSetCurrentContext(before), ACL_ERROR_RT_INVALID_HANDLE, "was destroyed");
-  ASSERT_OK(aclrtSetDevice(0));
-  EXPECT_OK(aclrtGetDevice(&device));
 }
 
 TEST_F(CannDevice, EveryThreadHasItsOwnContext) {

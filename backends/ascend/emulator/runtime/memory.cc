@@ -211,7 +211,7 @@ aclError Memory::Find(const void* address, uint64_t bytes, Pins* pins, std::stri
       }
       const bool fits = end - block->begin <= block->extent;
       if (!fits && block->kind != Block::Kind::kMapped) {
-        if (end - block->begin > block->committed) {
+        if (end - block->begin > block->committed || GetSettings().stress()) {
           return refuse(absl::StrCat(bytes, " bytes at ", DescribeLocked(at), ", go ",
                                      end - block->begin - block->bytes, " bytes past its end"));
         }

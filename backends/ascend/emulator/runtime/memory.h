@@ -76,8 +76,8 @@ class Memory {
   Where Classify(const void* address);
 
   // ACL_SUCCESS where the range lies in one live block (device or pinned), or in adjacent mappings; pins (may be null)
-  // receives the blocks. Behind a block's extent but within its pages it succeeds with a warning. Otherwise a code, and
-  // *why. A pageable address is an error: it is no device's.
+  // receives the blocks. Behind a block's extent but within its pages it succeeds with a warning (stress: not). Otherwise a
+  // code, and *why. A pageable address is an error: it is no device's.
   aclError Find(const void* address, uint64_t bytes, Pins* pins, std::string* why);
 
   // What an address that is not a living block's is: "freed: ...", "a host address".

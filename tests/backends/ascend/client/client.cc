@@ -109,6 +109,34 @@ void Profile() {
               qiao::cann::CurrentProfile().has_fp8, qiao::cann::ExactMode(), qiao::cann::StressWorkspace());
 }
 
+void LastUse() {
+  aclInit(nullptr);
+  aclrtSetDevice(0);
+  aclrtSetDevice(0);
+  aclrtContext before = nullptr;
+  aclrtStream stream = nullptr;
+  int32_t device = -1;
+  void* memory = nullptr;
+  aclrtGetCurrentContext(&before);
+  aclrtCreateStream(&stream);
+  aclrtMalloc(&memory, kBytes, ACL_MEM_MALLOC_HUGE_FIRST);
+  bool ran = false;
+  Enqueue(stream, {"Late", {}, [&] { ran = true; }});
+  std::printf("first\n");
+  SHOW(aclrtResetDevice(0));
+  SHOW(aclrtGetDevice(&device));
+  std::printf("last\n");
+  SHOW(aclrtResetDevice(0));
+  std::printf("ran %d\n", ran);
+  SHOW(aclrtGetDevice(&device));
+  SHOW(aclrtSetCurrentContext(before));
+  SHOW(aclrtResetDevice(0));
+  std::printf("again\n");
+  SHOW(aclrtSetDevice(0));
+  SHOW(aclrtSynchronizeStream(stream));
+  SHOW(aclrtFree(memory));
+}
+
 void TwoDevices() {
   Setup s;
   SHOW(aclrtSetDevice(1));
@@ -298,6 +326,7 @@ int main(int argc, char** argv) {
   const std::map<std::string, std::function<void()>> programs = {
       {"clean", Clean},
       {"profile", Profile},
+      {"last-use", LastUse},
       {"two-devices", TwoDevices},
       {"missing-synchronisation", MissingSynchronisation},
       {"missing-event", MissingEvent},
