@@ -363,9 +363,8 @@ absl::Status Lowerer::Place(NodeRow row, Tier tier) {
     if (d == 0) why_not = placed.why;
     if (placed.activation == QIAO_F8E4M3 || placed.activation == QIAO_I8) {
       std::string why_not_quantised = why_not;
-      QIAO_ASSIGN_OR_RETURN(
-          const bool done,
-          PlaceQuantised(row, static_cast<DType>(placed.activation), d, tier, &why_not_quantised));
+      QIAO_ASSIGN_OR_RETURN(const bool done, PlaceQuantised(row, static_cast<DType>(placed.activation), d,
+                                                            tier, &why_not_quantised));
       if (done) return absl::OkStatus();
     }
     // Its parts may still run here.

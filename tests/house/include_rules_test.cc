@@ -213,7 +213,8 @@ TEST(IncludeRules, TheEmulatorsHeadersStandAlone) {
       const std::string name = IncludedName(line.text, open);
       if (name.empty()) continue;
       EXPECT_TRUE(open == '<' && (IsStandardName(name) || headers.count(name)))
-          << file.path << ":" << line.number << ": such a header includes C's and its fellows, in angle brackets";
+          << file.path << ":" << line.number
+          << ": such a header includes C's and its fellows, in angle brackets";
     }
   }
 }

@@ -155,13 +155,14 @@ TEST_P(GoldenTest, ChunksPagesAndSingleTokensGiveTheSameTokens) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Deepseek, GoldenTest,
-    testing::Combine(testing::Values("deepseek_v2", "deepseek_v2_lite", "deepseek_v3", "deepseek_v3_fp8_mtp",
-                                     "kimi_k2"),
-                     testing::Values(Where{"reference", false}, Where{"cpu", false}, Where{"null", true},
-                                     Where{"ascend", false})),
-    [](const auto& info) { return std::get<0>(info.param) + "_" + std::get<1>(info.param).backend; });
+INSTANTIATE_TEST_SUITE_P(Deepseek, GoldenTest,
+                         testing::Combine(testing::Values("deepseek_v2", "deepseek_v2_lite", "deepseek_v3",
+                                                          "deepseek_v3_fp8_mtp", "kimi_k2"),
+                                          testing::Values(Where{"reference", false}, Where{"cpu", false},
+                                                          Where{"null", true}, Where{"ascend", false})),
+                         [](const auto& info) {
+                           return std::get<0>(info.param) + "_" + std::get<1>(info.param).backend;
+                         });
 
 }  // namespace
 }  // namespace qiao
