@@ -311,10 +311,8 @@ aclError aclmdlRIExecuteAsync(aclmdlRI handle, aclrtStream stream_handle) {
     return Fail(ACL_ERROR_RT_INVALID_HANDLE, absl::StrCat(kApi, ": ", State().graphs.Describe(handle)));
   }
   aclError code = ACL_SUCCESS;
-  std::shared_ptr<Stream> stream = FindStream(kApi, stream_handle, &code);
+  std::shared_ptr<Stream> stream = FindStreamForWork(kApi, stream_handle, &code);
   if (stream == nullptr) return code;
-  if (stream_handle == nullptr && (code = CheckSafe(kApi, "uses the default stream")) != ACL_SUCCESS)
-    return code;
   Item item;
   item.task.name = absl::StrCat("graph #", graph->id);
   for (size_t i = 0; i < graph->nodes.size(); ++i) {
@@ -340,11 +338,7 @@ aclError aclmdlRIExecuteAsync(aclmdlRI handle, aclrtStream stream_handle) {
     }
   }
   race::OnGraph(*stream, item.task.name, StepsOf(*graph));
-  if (!stream->Push(std::move(item))) {
-    return Fail(ACL_ERROR_RT_INVALID_HANDLE,
-                absl::StrCat(kApi, ": ", stream->Describe(), " is being destroyed"));
-  }
-  return ACL_SUCCESS;
+  return stream->Push(kApi, std::move(item));
 }
 
 aclError aclmdlRIDestroy(aclmdlRI handle) {

@@ -161,20 +161,15 @@ aclError aclrtRecordEvent(aclrtEvent handle, aclrtStream stream_handle) {
   aclError code = ACL_SUCCESS;
   std::shared_ptr<Event> event = FindEvent(kApi, handle, &code);
   if (event == nullptr) return code;
-  std::shared_ptr<Stream> stream = FindStream(kApi, stream_handle, &code);
+  std::shared_ptr<Stream> stream = FindStreamForWork(kApi, stream_handle, &code);
   if (stream == nullptr) return code;
-  if (stream_handle == nullptr && (code = CheckSafe(kApi, "uses the default stream")) != ACL_SUCCESS)
-    return code;
   auto record = std::make_shared<Record>();
   if (CaptureRecord(*stream, *record) == Captured::kNo) {
     record->clock = race::OnRecord(*stream);
     Item item;
     item.task.name = kApi;
     item.record = record;
-    if (!stream->Push(std::move(item))) {
-      return Fail(ACL_ERROR_RT_INVALID_HANDLE,
-                  absl::StrCat(kApi, ": ", stream->Describe(), " is being destroyed"));
-    }
+    if ((code = stream->Push(kApi, std::move(item))) != ACL_SUCCESS) return code;
   }
   std::lock_guard lock(event->mutex);
   event->last = std::move(record);
@@ -222,10 +217,8 @@ aclError aclrtStreamWaitEvent(aclrtStream stream_handle, aclrtEvent handle) {
   aclError code = ACL_SUCCESS;
   std::shared_ptr<Event> event = FindEvent(kApi, handle, &code);
   if (event == nullptr) return code;
-  std::shared_ptr<Stream> stream = FindStream(kApi, stream_handle, &code);
+  std::shared_ptr<Stream> stream = FindStreamForWork(kApi, stream_handle, &code);
   if (stream == nullptr) return code;
-  if (stream_handle == nullptr && (code = CheckSafe(kApi, "uses the default stream")) != ACL_SUCCESS)
-    return code;
   std::shared_ptr<Record> record = Last(*event);
   if (record == nullptr) {
     Warn("event-never-recorded", absl::StrCat(kApi, " for event #", event->id, ", which was never recorded: ",
@@ -244,11 +237,7 @@ aclError aclrtStreamWaitEvent(aclrtStream stream_handle, aclrtEvent handle) {
   Item item;
   item.task.name = kApi;
   item.wait = std::move(record);
-  if (!stream->Push(std::move(item))) {
-    return Fail(ACL_ERROR_RT_INVALID_HANDLE,
-                absl::StrCat(kApi, ": ", stream->Describe(), " is being destroyed"));
-  }
-  return ACL_SUCCESS;
+  return stream->Push(kApi, std::move(item));
 }
 
 aclError aclrtEventElapsedTime(float* ms, aclrtEvent startEvent, aclrtEvent endEvent) {

@@ -38,15 +38,19 @@ std::string Stream::Describe() const {
   return id == 0 ? absl::StrCat("the default stream of device ", device) : absl::StrCat("stream #", id);
 }
 
-bool Stream::Push(Item item) {
+aclError Stream::Push(std::string_view api, Item item) {
   std::unique_lock lock(mutex_);
-  if (stopping_) return false;
+  if (stopping_) {
+    lock.unlock();
+    return Fail(ACL_ERROR_RT_INVALID_HANDLE,
+                absl::StrCat(std::string(api), ": ", Describe(), " is being destroyed"));
+  }
   queue_.push_back(std::move(item));
   ++pushed_;
   if (!worker_.joinable()) worker_ = std::thread([this] { Work(); });
   lock.unlock();
   work_.notify_one();
-  return true;
+  return ACL_SUCCESS;
 }
 
 void Stream::Work() {
@@ -183,6 +187,13 @@ std::string Stream::UserOf(const Block& block) {
   return "";
 }
 
+std::shared_ptr<Stream> FindStreamForWork(const char* api, aclrtStream handle, aclError* code) {
+  std::shared_ptr<Stream> stream = FindStream(api, handle, code);
+  if (stream == nullptr || handle != nullptr) return stream;
+  *code = CheckSafe(api, "uses the default stream");
+  return *code == ACL_SUCCESS ? stream : nullptr;
+}
+
 aclError PinAccesses(const Task& task, Pins* pins, std::string* why) {
   for (const Access& access : task.accesses) {
     std::string where;
@@ -225,11 +236,8 @@ void CheckUnused(const char* api, const Block& block) {
 aclError Enqueue(aclrtStream handle, Task task) {
   aclError code = ACL_SUCCESS;
   const std::string name = task.name;
-  std::shared_ptr<Stream> stream = FindStream(name.c_str(), handle, &code);
+  std::shared_ptr<Stream> stream = FindStreamForWork(name.c_str(), handle, &code);
   if (stream == nullptr) return code;
-  if (handle == nullptr) {
-    if ((code = CheckSafe(name.c_str(), "uses the default stream")) != ACL_SUCCESS) return code;
-  }
   Item item;
   std::string why;
   if ((code = PinAccesses(task, &item.pins, &why)) != ACL_SUCCESS) {
@@ -252,11 +260,7 @@ aclError Enqueue(aclrtStream handle, Task task) {
   }
   race::OnTask(*stream, task);
   item.task = std::move(task);
-  if (!stream->Push(std::move(item))) {
-    return Fail(ACL_ERROR_RT_INVALID_HANDLE,
-                absl::StrCat(name, ": ", stream->Describe(), " is being destroyed"));
-  }
-  return ACL_SUCCESS;
+  return stream->Push(name, std::move(item));
 }
 
 }  // namespace qiao::cann

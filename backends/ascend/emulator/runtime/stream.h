@@ -12,6 +12,7 @@
 #include <mutex>
 #include <random>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -52,8 +53,8 @@ class Stream {
   // What happened before what was last put into the queue (race.h).
   race::StreamClock clock;
 
-  // The worker starts with the first item. False where the stream was stopped.
-  bool Push(Item item);
+  // The worker starts with the first item. Fails, in the name of `api`, where the stream was stopped.
+  aclError Push(std::string_view api, Item item);
 
   // Everything pushed before has run; timeout_ms < 0 waits for ever. ACL_SUCCESS, `on_timeout`, or the error that a task
   // left, with its text pushed as a message; that error is then forgotten.
@@ -94,6 +95,9 @@ class Stream {
   std::thread worker_;
   std::mt19937_64 random_;
 };
+
+// FindStream (state.h) for work to be put into the queue: the default stream takes none while a capture forbids it.
+std::shared_ptr<Stream> FindStreamForWork(const char* api, aclrtStream handle, aclError* code);
 
 // Finds the blocks of a task's accesses. ACL_SUCCESS, or a code and *why names the access.
 aclError PinAccesses(const Task& task, Pins* pins, std::string* why);
