@@ -10,7 +10,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "backends/ascend/emulator/nnopbase/dtype.h"
+#include "backends/ascend/emulator/runtime/dtype.h"
 #include "kernels/common/elements.h"
 #include "runtime/base/floats.h"
 
@@ -21,8 +21,7 @@ namespace internal {
 template <typename I, typename T>
 I ToInteger(T v) {
   if constexpr (std::is_same_v<T, int64_t>) {
-    if constexpr (sizeof(I) < 8) return static_cast<I>(v);  // wraps, as integer casts do
-    return static_cast<I>(v);
+    return static_cast<I>(v);  // wraps, as integer casts do
   } else {
     if (std::isnan(v)) return 0;
     constexpr double kLow = static_cast<double>(std::numeric_limits<I>::min());
@@ -73,39 +72,22 @@ struct Bf16 {
     return kernels::DoubleToBf16(static_cast<double>(v));
   }
 };
-struct F16 {
-  using Stored = uint16_t;
+// By way of f32.
+template <typename S, float (*kToFloat)(S), S (*kFromFloat)(float)>
+struct Narrow {
+  using Stored = S;
   template <typename T>
-  static T Get(uint16_t v) {
-    return static_cast<T>(F16ToFloat(v));
+  static T Get(S v) {
+    return static_cast<T>(kToFloat(v));
   }
   template <typename T>
-  static uint16_t Put(T v) {
-    return FloatToF16(static_cast<float>(v));
-  }
-};
-struct E4M3 {
-  using Stored = uint8_t;
-  template <typename T>
-  static T Get(uint8_t v) {
-    return static_cast<T>(kernels::F8E4M3Table()[v]);
-  }
-  template <typename T>
-  static uint8_t Put(T v) {
-    return FloatToF8E4M3(static_cast<float>(v));
+  static S Put(T v) {
+    return kFromFloat(static_cast<float>(v));
   }
 };
-struct E5M2 {
-  using Stored = uint8_t;
-  template <typename T>
-  static T Get(uint8_t v) {
-    return static_cast<T>(F8E5M2ToFloat(v));
-  }
-  template <typename T>
-  static uint8_t Put(T v) {
-    return FloatToF8E5M2(static_cast<float>(v));
-  }
-};
+using F16 = Narrow<uint16_t, F16ToFloat, FloatToF16>;
+using E4M3 = Narrow<uint8_t, F8E4M3ToFloat, FloatToF8E4M3>;
+using E5M2 = Narrow<uint8_t, F8E5M2ToFloat, FloatToF8E5M2>;
 
 }  // namespace internal
 

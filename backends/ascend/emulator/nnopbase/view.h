@@ -1,7 +1,7 @@
 // A strided view of memory with up to eight dimensions: what an operator sees of an aclTensor. Element i lies at
 // base + offset + sum(i[d] * stride[d]), counted in elements; strides may be 0, have any order and, inside the emulator,
 // be negative. A view owns nothing. Views of FRACTAL_NZ keep the strides of the matrix before conversion: see
-// ops/fractal.h for where their elements are.
+// nnopbase/fractal.h for where their elements are.
 #pragma once
 
 #include <acl/acl_base.h>
@@ -12,7 +12,7 @@
 #include <initializer_list>
 #include <string>
 
-#include "backends/ascend/emulator/nnopbase/dtype.h"
+#include "backends/ascend/emulator/runtime/dtype.h"
 
 namespace qiao::cann {
 
@@ -33,6 +33,17 @@ struct View {
     v.dtype = dtype;
     for (int64_t d : dims) v.dim[static_cast<size_t>(v.rank++)] = d;
     v.base = const_cast<void*>(data);
+    v.MakeContiguous();
+    return v;
+  }
+
+  // Memory that is contiguous, in the shape of this one.
+  View Over(aclDataType other, const void* data) const {
+    View v = *this;
+    v.dtype = other;
+    v.format = ACL_FORMAT_ND;
+    v.base = const_cast<void*>(data);
+    v.offset = 0;
     v.MakeContiguous();
     return v;
   }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "backends/ascend/emulator/runtime/capture.h"
 #include "backends/ascend/emulator/runtime/check.h"
+#include "backends/ascend/emulator/runtime/dtype.h"
 #include "backends/ascend/emulator/runtime/emulator.h"
 #include "backends/ascend/emulator/runtime/event.h"
 #include "backends/ascend/emulator/runtime/state.h"
@@ -50,40 +51,7 @@ aclError aclrtGetVersion(int32_t* majorVersion, int32_t* minorVersion, int32_t* 
   return ACL_SUCCESS;
 }
 
-size_t aclDataTypeSize(aclDataType dataType) {
-  switch (dataType) {
-    case ACL_INT8:
-    case ACL_UINT8:
-    case ACL_BOOL:
-    case ACL_HIFLOAT8:
-    case ACL_FLOAT8_E5M2:
-    case ACL_FLOAT8_E4M3FN:
-    case ACL_FLOAT8_E8M0:
-      return 1;
-    case ACL_FLOAT16:
-    case ACL_BF16:
-    case ACL_INT16:
-    case ACL_UINT16:
-      return 2;
-    case ACL_FLOAT:
-    case ACL_INT32:
-    case ACL_UINT32:
-      return 4;
-    case ACL_INT64:
-    case ACL_UINT64:
-    case ACL_DOUBLE:
-    case ACL_COMPLEX64:
-      return 8;
-    case ACL_COMPLEX128:
-      return 16;
-    case ACL_DT_UNDEFINED:
-    case ACL_STRING:
-    case ACL_INT4:
-    case ACL_UINT1:
-      break;
-  }
-  return 0;
-}
+size_t aclDataTypeSize(aclDataType dataType) { return static_cast<size_t>(BytesOf(dataType)); }
 
 float aclFloat16ToFloat(aclFloat16 value) { return qiao::F16ToFloat(value); }
 
