@@ -21,11 +21,12 @@ Operator& Convertible(Operator& op, int from, int to) {
                     "%s is %s and %s is %s: no conversion", op.name(from), NameOf(a), op.name(to), NameOf(b));
 }
 
-void Fill(const View& to, const std::shared_ptr<aclScalar>& value) {
+constexpr aclScalar kZero{ACL_INT8};
+
+void Fill(const View& to, const aclScalar& value) {
   // One element, converted once, and repeated.
   Buffer one(to.dtype, {1});
-  View from = View::Of(value->dtype, {1}, value->bytes);
-  Convert(one, from);
+  Convert(one, View::Of(value.dtype, {1}, value.bytes));
   CopyBits(to, one.view().BroadcastTo(to));
 }
 
@@ -37,13 +38,9 @@ aclnnStatus FinishTriangle(Operator& op, int x, int y, int64_t diagonal, bool up
     const View &from = args[x], &to = args[y];
     const int64_t rows = from.size(-2), cols = from.size(-1), batches = from.elements(0, from.rank - 2);
     if (from.empty()) return;
-    auto zero = std::make_shared<aclScalar>();
-    zero->dtype = ACL_INT8;
     for (int64_t i = 0; i < batches * rows; ++i) {
       auto part = [&](const View& v, int64_t begin, int64_t end) {
-        View row = v;
-        row.offset += v.OffsetOf(i, 0, v.rank - 1);
-        row = View::Of(v.dtype, {end - begin}, v.base);
+        View row = View::Of(v.dtype, {end - begin}, v.base);
         row.offset = v.offset + v.OffsetOf(i, 0, v.rank - 1) + begin * v.step(-1);
         row.stride[0] = v.step(-1);
         return row;
@@ -52,7 +49,7 @@ aclnnStatus FinishTriangle(Operator& op, int x, int y, int64_t diagonal, bool up
       const int64_t cut = std::clamp<int64_t>(i % rows + diagonal + (upper ? 0 : 1), 0, cols);
       const int64_t keep_begin = upper ? cut : 0, keep_end = upper ? cols : cut;
       Convert(part(to, keep_begin, keep_end), part(from, keep_begin, keep_end));
-      Fill(part(to, upper ? 0 : cut, upper ? cut : cols), zero);
+      Fill(part(to, upper ? 0 : cut, upper ? cut : cols), kZero);
     }
   });
 }
@@ -89,8 +86,7 @@ aclnnStatus aclnnInplaceFillScalarGetWorkspaceSize(aclTensor* selfRef, const acl
   const int to = op.Out("selfRef", selfRef);
   if (!op.Needs("value", value)) return op.Finish({});
   op.Require(HasElements(op.at(to).dtype), "selfRef is %s", NameOf(op.at(to).dtype));
-  auto copy = std::make_shared<aclScalar>(*value);
-  return op.Finish([=](const Args& args) { Fill(args[to], copy); });
+  return op.Finish([=, value = *value](const Args& args) { Fill(args[to], value); });
 }
 QIAO_ACLNN_LAUNCH(InplaceFillScalar)
 
@@ -99,11 +95,7 @@ aclnnStatus aclnnInplaceZeroGetWorkspaceSize(aclTensor* selfRef, uint64_t* works
   Operator op("aclnnInplaceZero", workspaceSize, executor);
   const int to = op.Out("selfRef", selfRef);
   if (op.ok()) op.Require(HasElements(op.at(to).dtype), "selfRef is %s", NameOf(op.at(to).dtype));
-  return op.Finish([=](const Args& args) {
-    auto zero = std::make_shared<aclScalar>();
-    zero->dtype = ACL_INT8;
-    Fill(args[to], zero);
-  });
+  return op.Finish([=](const Args& args) { Fill(args[to], kZero); });
 }
 QIAO_ACLNN_LAUNCH(InplaceZero)
 

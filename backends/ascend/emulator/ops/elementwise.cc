@@ -112,6 +112,16 @@ aclnnStatus aclnnClampGetWorkspaceSize(const aclTensor* self, const aclScalar* c
 }
 QIAO_ACLNN_LAUNCH(Clamp)
 
+aclnnStatus aclnnClampMinGetWorkspaceSize(const aclTensor* self, const aclScalar* clipValueMin,
+                                          aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
+  Operator op("aclnnClampMin", workspaceSize, executor);
+  const int x = op.In("self", self), y = op.Out("out", out);
+  op.Needs("clipValueMin", clipValueMin);
+  op.SameShape(x, y);
+  return FinishElementwise(&op, kClampMin, x, -1, y, {clipValueMin}, 1);
+}
+QIAO_ACLNN_LAUNCH(ClampMin)
+
 aclnnStatus aclnnInplaceMaskedFillScalarGetWorkspaceSize(aclTensor* selfRef, const aclTensor* mask,
                                                          const aclScalar* value, uint64_t* workspaceSize,
                                                          aclOpExecutor** executor) {

@@ -52,6 +52,13 @@ void CheckPages(Operator& op, int slot, int64_t block, int64_t width) {
              v.ShapeString(), block, width);
 }
 
+// What version 4 added.
+void AddVersion4(Call* c, const aclTensor* query_scale, const aclTensor* sink, int64_t query_quant_mode) {
+  c->tail.insert(c->tail.end(),
+                 {{"dequantScaleQueryOptional", query_scale}, {"learnableSinkOptional", sink}});
+  c->quant_modes |= query_quant_mode;
+}
+
 aclnnStatus Attend(const char* name, const Call& c, uint64_t* workspaceSize, aclOpExecutor** executor) {
   Operator op(name, workspaceSize, executor);
   auto absent = [&](const std::vector<std::pair<const char*, const aclTensor*>>& tensors) {
@@ -231,9 +238,7 @@ aclnnStatus aclnnFusedInferAttentionScoreV4GetWorkspaceSize(QIAO_FIAS_FRONT,
                                                             QIAO_FIAS_MIDDLE, int64_t queryQuantMode,
                                                             QIAO_FIAS_BACK) {
   QIAO_FIAS_CALL(4)
-  c.tail.insert(c.tail.end(), {{"dequantScaleQueryOptional", dequantScaleQueryOptional},
-                               {"learnableSinkOptional", learnableSinkOptional}});
-  c.quant_modes |= queryQuantMode;
+  AddVersion4(&c, dequantScaleQueryOptional, learnableSinkOptional, queryQuantMode);
   return Attend("aclnnFusedInferAttentionScoreV4", c, workspaceSize, executor);
 }
 QIAO_ACLNN_LAUNCH(FusedInferAttentionScoreV4)
@@ -245,9 +250,7 @@ aclnnStatus aclnnFusedInferAttentionScoreV5GetWorkspaceSize(QIAO_FIAS_FRONT,
                                                             QIAO_FIAS_MIDDLE, int64_t queryQuantMode, int64_t,
                                                             QIAO_FIAS_BACK) {
   QIAO_FIAS_CALL(5)
-  c.tail.insert(c.tail.end(), {{"dequantScaleQueryOptional", dequantScaleQueryOptional},
-                               {"learnableSinkOptional", learnableSinkOptional}});
-  c.quant_modes |= queryQuantMode;
+  AddVersion4(&c, dequantScaleQueryOptional, learnableSinkOptional, queryQuantMode);
   return Attend("aclnnFusedInferAttentionScoreV5", c, workspaceSize, executor);
 }
 QIAO_ACLNN_LAUNCH(FusedInferAttentionScoreV5)

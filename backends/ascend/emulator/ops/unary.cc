@@ -1,5 +1,4 @@
 // Functions of one tensor, and comparisons: more rows of the elementwise table.
-#include <aclnnop/aclnn_clamp.h>
 #include <aclnnop/aclnn_elu.h>
 #include <aclnnop/aclnn_eq_tensor.h>
 #include <aclnnop/aclnn_exp.h>
@@ -58,7 +57,6 @@ QIAO_SCALAR(GtScalar, false, a > s)
 QIAO_FUNCTION(Relu, false, a < T{0} ? T{0} : a)
 QIAO_FUNCTION(Sign, false, a > T{0} ? 1 : a < T{0} ? -1 : a)
 QIAO_FUNCTION(GeluTanh, true, qiao::cann::GeluTanh(a))
-QIAO_FUNCTION(AtLeast, false, a < s ? s : a)
 QIAO_FUNCTION(Leaky, true, a > T{0} ? a : s * a)
 QIAO_FUNCTION(SoftPlus, true, s * a > t ? a : std::log1p(std::exp(s * a)) / s)
 QIAO_FUNCTION(PowerOf, true, std::pow(s, a))
@@ -92,16 +90,6 @@ aclnnStatus aclnnGeluV2GetWorkspaceSize(const aclTensor* x, int64_t approximate,
 }
 QIAO_ACLNN_LAUNCH(GeluV2)
 
-aclnnStatus aclnnClampMinGetWorkspaceSize(const aclTensor* self, const aclScalar* clipValueMin,
-                                          aclTensor* out, uint64_t* workspaceSize, aclOpExecutor** executor) {
-  Operator op("aclnnClampMin", workspaceSize, executor);
-  const int x = op.In("self", self), y = op.Out("out", out);
-  op.Needs("clipValueMin", clipValueMin);
-  op.SameShape(x, y);
-  return FinishElementwise(&op, kAtLeast, x, -1, y, {clipValueMin}, 1);
-}
-QIAO_ACLNN_LAUNCH(ClampMin)
-
 aclnnStatus aclnnLeakyReluGetWorkspaceSize(const aclTensor* self, const aclScalar* negativeSlope,
                                            aclTensor* out, uint64_t* workspaceSize,
                                            aclOpExecutor** executor) {
@@ -129,10 +117,10 @@ aclnnStatus aclnnPowScalarTensorGetWorkspaceSize(const aclScalar* self, const ac
                                                  const aclTensor* out, uint64_t* workspaceSize,
                                                  aclOpExecutor** executor) {
   Operator op("aclnnPowScalarTensor", workspaceSize, executor);
-  const bool given = op.Needs("self", self);
+  op.Needs("self", self);
   const int x = op.In("exponent", exponent), y = op.Out("out", out);
   op.SameShape(x, y);
-  return FinishElementwise(&op, kPowerOf, x, -1, y, {given ? self : nullptr});
+  return FinishElementwise(&op, kPowerOf, x, -1, y, {self});
 }
 QIAO_ACLNN_LAUNCH(PowScalarTensor)
 
