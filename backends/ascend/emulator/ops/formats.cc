@@ -16,18 +16,6 @@ namespace {
 constexpr std::initializer_list<aclDataType> kFractalTypes = {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_INT8,
                                                               ACL_FLOAT8_E4M3FN};
 
-View Matrix(const View& v, int64_t batch) {
-  View m = v;
-  m.offset = v.offset + v.OffsetOf(batch, 0, v.rank - 2);
-  while (m.rank > 2) m = m.Select(0, 0);
-  return m;
-}
-
-View AsFractal(View v) {
-  v.format = ACL_FORMAT_FRACTAL_NZ;
-  return v;
-}
-
 }  // namespace
 
 aclnnStatus aclnnTransMatmulWeightGetWorkspaceSize(aclTensor* mmWeightRef, uint64_t* workspaceSize,
@@ -40,8 +28,10 @@ aclnnStatus aclnnTransMatmulWeightGetWorkspaceSize(aclTensor* mmWeightRef, uint6
     const View& v = args[w];
     if (v.empty()) return;
     const Buffer plain = Converted(v, v.dtype);
+    View fractal = v;
+    fractal.format = ACL_FORMAT_FRACTAL_NZ;
     for (int64_t b = 0; b < v.elements(0, v.rank - 2); ++b)
-      ToFractal(Matrix(AsFractal(v), b), Matrix(plain, b));
+      ToFractal(MatrixOf(fractal, fractal, b), MatrixOf(plain, plain, b));
   });
 }
 QIAO_ACLNN_LAUNCH(TransMatmulWeight)
@@ -110,9 +100,9 @@ aclnnStatus aclnnNpuFormatCastGetWorkspaceSize(const aclTensor* srcTensor, aclTe
     if (f.empty()) return;
     for (int64_t b = 0; b < f.elements(0, f.rank - 2); ++b) {
       if (t.format == ACL_FORMAT_FRACTAL_NZ) {
-        ToFractal(Matrix(t, b), Matrix(f, b));
+        ToFractal(MatrixOf(t, t, b), MatrixOf(f, f, b));
       } else {
-        FromFractal(Matrix(t, b), Matrix(f, b));
+        FromFractal(MatrixOf(t, t, b), MatrixOf(f, f, b));
       }
     }
   });

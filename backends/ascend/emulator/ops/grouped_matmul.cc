@@ -11,9 +11,6 @@ using namespace qiao::cann;
 
 namespace {
 
-constexpr int64_t kBlock = 128;
-int64_t Blocks(int64_t n) { return (n + kBlock - 1) / kBlock; }
-
 // The API's arguments; those of V4 are the first.
 struct Call {
   const aclTensorList *x, *weight, *bias, *scale, *offset, *antiquant_scale, *antiquant_offset,
@@ -30,11 +27,6 @@ View OfGroup(const std::vector<View>& list, int64_t g, int rank) {
 }
 int64_t Groups(const std::vector<View>& list, int rank) {
   return list.size() == 1 && list[0].rank > rank ? list[0].size(0) : static_cast<int64_t>(list.size());
-}
-
-std::vector<float> Floats(const View& v) {
-  const Buffer values = Converted(v, ACL_FLOAT);
-  return {values.as<float>(), values.as<float>() + v.elements()};
 }
 
 struct Slots {

@@ -100,4 +100,9 @@ std::vector<int64_t> Integers(const View& v) {
   return values;
 }
 
+std::vector<float> Floats(const View& v) {
+  const Buffer values = Converted(v, ACL_FLOAT);
+  return {values.as<float>(), values.as<float>() + v.elements()};
+}
+
 }  // namespace qiao::cann

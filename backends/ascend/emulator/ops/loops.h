@@ -78,13 +78,7 @@ class Buffer {
     Take();
   }
   // Of the shape of `like`.
-  Buffer(aclDataType dtype, const View& like) : view_(like) {
-    view_.dtype = dtype;
-    view_.format = ACL_FORMAT_ND;
-    view_.offset = 0;
-    view_.MakeContiguous();
-    Take();
-  }
+  Buffer(aclDataType dtype, const View& like) : view_(like.Over(dtype, nullptr)) { Take(); }
   Buffer(Buffer&&) = default;
   Buffer& operator=(Buffer&&) = default;
 
@@ -115,5 +109,7 @@ inline Buffer Converted(const View& from, aclDataType dtype) {
 
 // Integers of an i32 or i64 tensor, in row-major order.
 std::vector<int64_t> Integers(const View& v);
+// The same as f32, of any dtype that has elements.
+std::vector<float> Floats(const View& v);
 
 }  // namespace qiao::cann

@@ -64,19 +64,8 @@ aclnnStatus Multiply(const Form& form, const aclTensor* self, const aclTensor* m
     View to = args[y];
     if (args[x].rank == 1) to = to.Insert(args[w].rank == 1 ? to.rank : to.rank - 1);
     if (args[w].rank == 1) to = to.Insert(to.rank);
-    const int64_t batches = to.elements(0, rank - 2);
-    View batch = to;  // the batch's shape, for broadcasting
-    auto matrix = [&](const View& v, int64_t i) {
-      View m = v;
-      for (int d = 0; d < rank - 2; ++d) {
-        m.dim[static_cast<size_t>(d)] = batch.size(d);
-        if (v.size(d) == 1) m.stride[static_cast<size_t>(d)] = 0;
-      }
-      m.offset = v.offset + m.OffsetOf(i, 0, rank - 2);
-      for (int d = 0; d < rank - 2; ++d) m = m.Select(0, 0);
-      return m;
-    };
-    for (int64_t i = 0; i < batches; ++i) Product(matrix(left, i), matrix(right, i), matrix(to, i), operands);
+    for (int64_t i = 0; i < to.elements(0, rank - 2); ++i)
+      Product(MatrixOf(left, to, i), MatrixOf(right, to, i), MatrixOf(to, to, i), operands);
   });
 }
 

@@ -41,12 +41,7 @@ Sorted SortPairs(const std::vector<int64_t>& expert, int64_t begin, int64_t end)
 
 void StoreIntegers(const View& to, std::vector<int64_t> values, int64_t fill) {
   values.resize(static_cast<size_t>(to.elements()), fill);
-  View from = to;
-  from.dtype = ACL_INT64;
-  from.base = values.data();
-  from.offset = 0;
-  from.MakeContiguous();
-  Convert(to, from);
+  Convert(to, to.Over(ACL_INT64, values.data()));
 }
 
 std::vector<int64_t> Running(std::vector<int64_t> counts) {

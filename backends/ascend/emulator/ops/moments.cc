@@ -46,13 +46,7 @@ void Normalise(const View& x, int64_t rows, double eps, const View& out, const V
   });
   Convert(out, to);
   auto store = [&](const View* slot, const Buffer& values) {
-    if (!slot) return;
-    View shaped = *slot;
-    shaped.dtype = ACL_FLOAT;
-    shaped.base = values.view().data();
-    shaped.offset = 0;
-    shaped.MakeContiguous();
-    Convert(*slot, shaped);
+    if (slot) Convert(*slot, slot->Over(ACL_FLOAT, values.view().data()));
   };
   store(mean, means);
   store(rstd, rstds);
@@ -73,11 +67,6 @@ void CheckCount(Operator& op, int slot, int64_t count) {
   if (op.ok() && op.has(slot))
     op.Require(op.at(slot).elements() == count, "%s is %s; it must have %d elements", op.name(slot),
                op.at(slot).ShapeString(), count);
-}
-
-std::vector<float> Floats(const View& v) {
-  const Buffer b = Converted(v, ACL_FLOAT);
-  return {b.as<float>(), b.as<float>() + v.elements()};
 }
 
 }  // namespace

@@ -141,16 +141,13 @@ aclnnStatus aclnnRollGetWorkspaceSize(const aclTensor* x, const aclIntArray* shi
     const int64_t shift = shifts->values[0];
     return op.Finish([=](const Args& args) {
       const View &from = args[in], &to = args[y];
-      const int64_t n = from.elements();
-      const Buffer flat = Converted(from, from.dtype), rolled(from.dtype, {n});
-      IndexMaps maps(1);
-      for (int64_t i = 0; i < n; ++i) maps[0].push_back(shifted(i, shift, n));
-      CopyMapped(rolled, View::Of(from.dtype, {n}, flat.view().data()), maps);
-      View shaped = to;
-      shaped.base = rolled.view().data();
-      shaped.offset = 0;
-      shaped.MakeContiguous();
-      CopyBits(to, shaped);
+      if (from.empty()) return;
+      const int64_t n = from.elements(), begin = shifted(0, shift, n);
+      const Buffer memory = Converted(from, from.dtype), rolled(from.dtype, {n});
+      const View flat = View::Of(from.dtype, {n}, memory.view().data());
+      CopyBits(rolled.view().Narrow(0, 0, n - begin), flat.Narrow(0, begin, n - begin));
+      CopyBits(rolled.view().Narrow(0, n - begin, begin), flat.Narrow(0, 0, begin));
+      CopyBits(to, to.Over(to.dtype, rolled.view().data()));
     });
   }
   op.Require(shifts->values.size() == dims->values.size(), "shifts has %d entries, dims %d",

@@ -26,10 +26,8 @@ float ToHf32(float v) {
 Buffer Rounded(const View& v, F32Operands operands) {
   Buffer to(ACL_FLOAT, v);
   MapRows<float, 1>(to, {v}, [=](const auto& in, int64_t n, float* out) {
-    for (int64_t i = 0; i < n; ++i) {
-      const float x = in[0][static_cast<size_t>(i)];
-      out[i] = operands == F32Operands::kHf32 ? ToHf32(x) : F16ToFloat(FloatToF16(x));
-    }
+    std::copy_n(in[0].data(), n, out);
+    RoundOperands(out, n, operands);
   });
   return to;
 }
@@ -153,6 +151,17 @@ void Sums(const View& a, const View& w, const View& out, const int32_t* bias) {
 
 }  // namespace
 
+View MatrixOf(View v, const View& to, int64_t i) {
+  while (v.rank < to.rank) v = v.Insert(0);
+  for (int d = 0; d < to.rank - 2; ++d) {
+    if (v.size(d) == 1) v.stride[static_cast<size_t>(d)] = 0;
+    v.dim[static_cast<size_t>(d)] = to.size(d);
+  }
+  v.offset += v.OffsetOf(i, 0, v.rank - 2);
+  while (v.rank > 2) v = v.Select(0, 0);
+  return v;
+}
+
 F32Operands OperandsFor(int64_t cube_math_type) {
   if (ExactMode() || cube_math_type == 0) return F32Operands::kKeep;
   return cube_math_type == 2 ? F32Operands::kF16 : F32Operands::kHf32;
@@ -166,7 +175,6 @@ void RoundOperands(float* values, int64_t n, F32Operands operands) {
 
 void Product(const View& a, const View& b, const View& out, F32Operands operands, const float* bias) {
   if (out.empty()) return;
-  const qiao_linear_params params{sizeof(params), 0};
   const bool round = operands != F32Operands::kKeep;
   // Rows are f32 or bf16, as the kernels take them; f16 becomes f32, which is exact.
   Buffer a_memory, b_memory;
@@ -193,9 +201,8 @@ void Product(const View& a, const View& b, const View& out, F32Operands operands
     std::memset(sum.view().data(), 0, static_cast<size_t>(out.elements()) * sizeof(float));
     return AddBiasAndStore(sum, out, bias);
   }
-  qiao_linear_params p = params;
-  p.w_transposed = w.transposed;
-  KernelRun(QIAO_OP_LINEAR, &p)
+  const qiao_linear_params params{sizeof(params), w.transposed};
+  KernelRun(QIAO_OP_LINEAR, &params)
       .Add(x)
       .AddAbsent()
       .Add(WeightTensor(w.rows), w.rows.data())
@@ -254,7 +261,6 @@ void IntegerProduct(const View& a, const View& b, const View& out, const Integer
 void BlockProduct(const View& a, const View& b, const View& a_scale, const View& b_scale, const View& out,
                   const float* bias) {
   if (out.empty()) return;
-  constexpr int32_t kBlock = 128;
   Buffer a_memory;
   View x = a;
   if (!HasRows(a)) {

@@ -8,6 +8,9 @@
 
 namespace qiao::cann {
 
+// Matrix i, in row-major order, of a batch of `to`'s shape, to which v's leading dimensions broadcast.
+View MatrixOf(View v, const View& to, int64_t i);
+
 // What becomes of f32 operands: kept, rounded to 11 bits of mantissa (HF32), or to f16.
 enum class F32Operands { kKeep, kHf32, kF16 };
 // Of aclnn's cubeMathType, and of QIAO_CANN_EXACT.
@@ -30,6 +33,10 @@ struct IntegerScales {
   const int32_t* integer_bias = nullptr;
 };
 void IntegerProduct(const View& a, const View& b, const View& out, const IntegerScales& scales);
+
+// The length of an FP8 operand's block along each dimension, and how many of them n elements have.
+inline constexpr int32_t kBlock = 128;
+inline int64_t Blocks(int64_t n) { return (n + kBlock - 1) / kBlock; }
 
 // out = sum over blocks p of 128 along K of (sum over k in p of a[m, k] b[k, n]) * a_scale[m, p] * b_scale[p, n / 128]
 // (+ bias[n]). a, b f8_e4m3, b may be FRACTAL_NZ; a_scale, b_scale f32 views [M, ceil(K/128)], [ceil(K/128), ceil(N/128)] with any strides;

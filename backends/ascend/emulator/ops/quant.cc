@@ -34,12 +34,7 @@ void QuantiseRows(const View& x, const View* smooth, const View& y, const View& 
       .Add(s)
       .Run();
   CopyBits(y, q);
-  View flat = s;
-  View shaped = scale;
-  shaped.base = flat.base;
-  shaped.offset = 0;
-  shaped.MakeContiguous();
-  CopyBits(scale, shaped);
+  CopyBits(scale, scale.Over(ACL_FLOAT, s.view().data()));
 }
 
 }  // namespace qiao::cann

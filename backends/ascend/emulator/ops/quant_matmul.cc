@@ -11,9 +11,6 @@ using namespace qiao::cann;
 
 namespace {
 
-constexpr int64_t kBlock = 128;
-int64_t Blocks(int64_t n) { return (n + kBlock - 1) / kBlock; }
-
 struct Slots {
   int x1, x2, x1_scale, x2_scale, bias, out;
   bool transpose1, transpose2;
@@ -21,24 +18,11 @@ struct Slots {
 
 View Turned(const View& v, bool transpose) { return transpose ? v.Swap(v.rank - 2, v.rank - 1) : v; }
 
-// Matrix i of a batch of `to`'s shape.
-View MatrixOf(View v, const View& to, int64_t i) {
-  while (v.rank < to.rank) v = v.Insert(0);
-  for (int d = 0; d < to.rank - 2; ++d) {
-    if (v.size(d) == 1) v.stride[static_cast<size_t>(d)] = 0;
-    v.dim[static_cast<size_t>(d)] = to.size(d);
-  }
-  v.offset += v.OffsetOf(i, 0, v.rank - 2);
-  while (v.rank > 2) v = v.Select(0, 0);
-  return v;
-}
-
 // Numbers of a vector as f32; one number is repeated.
-std::vector<float> Floats(const View& v, int64_t n) {
-  const Buffer values = Converted(v, ACL_FLOAT);
-  std::vector<float> out(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) out[static_cast<size_t>(i)] = values.as<float>()[v.elements() == 1 ? 0 : i];
-  return out;
+std::vector<float> Repeated(const View& v, int64_t n) {
+  std::vector<float> numbers = Floats(v);
+  if (numbers.size() == 1) numbers.assign(static_cast<size_t>(n), numbers[0]);
+  return numbers;
 }
 
 void CheckShapes(Operator& op, const Slots& s) {
@@ -91,13 +75,13 @@ aclnnStatus Integers8(Operator& op, const Slots& s) {
     IntegerScales scales;
     std::vector<float> rows, columns, bias;
     std::vector<int32_t> whole;
-    if (args.has(s.x1_scale)) scales.a_scale = (rows = Floats(args[s.x1_scale], to.size(-2))).data();
-    if (to.dtype != ACL_INT32) scales.b_scale = (columns = Floats(args[s.x2_scale], to.size(-1))).data();
+    if (args.has(s.x1_scale)) scales.a_scale = (rows = Repeated(args[s.x1_scale], to.size(-2))).data();
+    if (to.dtype != ACL_INT32) scales.b_scale = (columns = Repeated(args[s.x2_scale], to.size(-1))).data();
     if (args.has(s.bias) && args[s.bias].dtype == ACL_INT32) {
       for (int64_t v : Integers(args[s.bias])) whole.push_back(static_cast<int32_t>(v));
       scales.integer_bias = whole.data();
     } else if (args.has(s.bias)) {
-      scales.bias = (bias = Floats(args[s.bias], to.size(-1))).data();
+      scales.bias = (bias = Repeated(args[s.bias], to.size(-1))).data();
     }
     for (int64_t i = 0; i < to.elements(0, to.rank - 2); ++i)
       IntegerProduct(MatrixOf(a, to, i), MatrixOf(b, to, i), MatrixOf(to, to, i), scales);
@@ -140,7 +124,7 @@ aclnnStatus Blocks8(Operator& op, const Slots& s, int64_t group_size) {
     const View x_scale = Turned(args[s.x1_scale], s.transpose1),
                w_scale = Turned(args[s.x2_scale], s.transpose2);
     std::vector<float> bias;
-    if (args.has(s.bias)) bias = Floats(args[s.bias], n_size);
+    if (args.has(s.bias)) bias = Repeated(args[s.bias], n_size);
     for (int64_t i = 0; i < to.elements(0, to.rank - 2); ++i) {
       View scale = MatrixOf(x_scale, to, i);
       Buffer spread;
