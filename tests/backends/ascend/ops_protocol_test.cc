@@ -3,6 +3,7 @@
 #include <aclnnop/aclnn_add.h>
 #include <aclnnop/aclnn_copy.h>
 #include <aclnnop/aclnn_grouped_matmul_v5.h>
+#include <aclnnop/aclnn_moe_init_routing_v2.h>
 #include <aclnnop/aclnn_mul.h>
 #include <aclnnop/aclnn_quant_matmul_v5.h>
 
@@ -115,6 +116,25 @@ TEST_F(Ops, ARepeatableExecutorTakesOtherAddresses) {
   EXPECT_EQ(aclDestroyAclOpExecutor(executor), ACLNN_SUCCESS);
   EXPECT_EQ(aclnnMul(workspace.data(), size, executor, stream_), ACLNN_ERR_PARAM_INVALID);
   EXPECT_NE(Message().find("was destroyed"), std::string::npos);
+}
+
+TEST_F(Ops, ArgumentsAreNumberedAsTheApiOrdersThem) {
+  const std::vector<int32_t> zeros(4);
+  const auto x = DeviceTensor::Floats({2, 2}, {1, 2, 3, 4});
+  const auto rows = DeviceTensor::Floats({4, 2}, {0, 0, 0, 0, 0, 0, 0, 0});
+  const DeviceTensor ids(ACL_INT32, {2, 2}, zeros), index(ACL_INT32, {4}, zeros),
+      counts(ACL_INT32, {4}, zeros), before(ACL_INT32, {4}, zeros);
+  uint64_t size = 0;
+  aclOpExecutor* executor = nullptr;
+  ASSERT_EQ(aclnnMoeInitRoutingV2GetWorkspaceSize(x, ids, 0, 0, 4, 0, 2, false, rows, index, counts, before,
+                                                  &size, &executor),
+            ACLNN_SUCCESS)
+      << Message();
+  ASSERT_EQ(aclSetAclOpExecutorRepeatable(executor), ACLNN_SUCCESS);
+  EXPECT_EQ(aclSetTensorAddr(executor, 4, nullptr, counts.data()), ACLNN_SUCCESS);
+  EXPECT_EQ(aclSetTensorAddr(executor, 5, nullptr, before.data()), ACLNN_SUCCESS) << Message();
+  EXPECT_EQ(aclSetTensorAddr(executor, 6, nullptr, before.data()), ACLNN_ERR_PARAM_INVALID);
+  EXPECT_EQ(aclDestroyAclOpExecutor(executor), ACLNN_SUCCESS);
 }
 
 TEST_F(Ops, TensorsMayGoAsSoonAsTheLaunchReturns) {

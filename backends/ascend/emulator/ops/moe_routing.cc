@@ -135,9 +135,9 @@ aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(
   r.row_idx = op.Out("expandedRowIdxOut", expandedRowIdxOut);
   r.counts = flag ? op.Out("expertTokensCountOrCumsumOut", expertTokensCountOrCumsumOut)
                   : op.MaybeOut("expertTokensCountOrCumsumOut", expertTokensCountOrCumsumOut);
-  // An absent argument, whose number also stands for the scales that this form lacks.
-  r.scale = r.expanded_scale = op.MaybeIn("scale", nullptr);
   op.MaybeOut("expertTokensBeforeCapacityOut", expertTokensBeforeCapacityOut);
+  // An absent argument stands for the scales that this form lacks; the last, so that the API's keep their numbers.
+  r.scale = r.expanded_scale = op.MaybeIn("scale", nullptr);
   op.Require(flag >= 0 && flag <= 2, "expertTokensCountOrCumsumFlag is %d; it must be 0 to 2", flag);
   op.Require(!expertTokensBeforeCapacityFlag,
              "expertTokensBeforeCapacityFlag is for dropPadMode 1, which is not served");
