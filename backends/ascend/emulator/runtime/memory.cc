@@ -30,7 +30,6 @@ constexpr uint64_t kArenaBytes = uint64_t{64} << 30;
 constexpr uint64_t kArenaBytes = uint64_t{4} << 40;
 #endif
 constexpr uint64_t kSmallestArena = uint64_t{16} << 30;
-constexpr int kNanByte = 0xFF;  // NaN in every float format, -1 in every integer
 constexpr size_t kMostFreedRemembered = 65536;
 
 uint64_t RoundUp(uint64_t bytes, uint64_t to) { return (bytes + to - 1) / to * to; }

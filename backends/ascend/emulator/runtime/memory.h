@@ -20,6 +20,9 @@ namespace qiao::cann {
 // Pages are given to allocations in pieces of this size; also the granularity of physical memory.
 inline constexpr uint64_t kGranule = uint64_t{2} << 20;
 
+// What fresh device and pinned memory holds: NaN in every float format, -1 in every integer.
+inline constexpr int kNanByte = 0xFF;
+
 // A span of memory, alive until it is freed. Its pages stay until the last task that holds the block has run.
 struct Block {
   enum class Kind { kDevice, kMapped, kPinned, kRegistered };

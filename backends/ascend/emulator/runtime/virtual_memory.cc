@@ -171,7 +171,7 @@ aclError aclrtMallocPhysical(aclrtDrvMemHandle* handle, size_t size, const aclrt
   if (GetSettings().fill) {
     void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, physical->fd, 0);
     if (at != MAP_FAILED) {
-      std::memset(at, 0xFF, size);
+      std::memset(at, kNanByte, size);
       munmap(at, size);
     }
   }
