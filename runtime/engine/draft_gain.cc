@@ -88,7 +88,8 @@ int32_t DraftGain::Guesses(int64_t sequences) {
 void DraftGain::BeginTrial(Class& c) {
   c.trial = Due(c);
   c.turn = false;
-  c.asked = c.turns = 0;
+  c.asked = 0;
+  c.before.reset();
   c.block.count = c.relative.count = 0;
   if (c.trial == kNone) return;
   for (auto m = static_cast<size_t>(guesses_[c.best]); m < static_cast<size_t>(guesses_[c.trial]); ++m)
@@ -140,12 +141,11 @@ void DraftGain::EndTurn(Class& c, double deviation) {
   const double mean = Of(c.block).mean;
   c.block.count = 0;
   c.turn = !c.turn;
-  ++c.turns;
   if (!c.turn) {
     c.tried = mean;
     return;
   }
-  if (c.turns > 1) c.relative.Add(c.tried - (c.before + mean) / 2);
+  if (c.before) c.relative.Add(c.tried - (*c.before + mean) / 2);
   c.before = mean;
   if (c.relative.count > 0) Judge(c, deviation);
 }

@@ -17,6 +17,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -49,7 +50,7 @@ class DraftGain {
   double Gain(int64_t sequences) const;
 
  private:
-  // The last of logarithms of seconds.
+  // The last logarithms of times.
   template <size_t kSize>
   struct Samples {
     std::array<float, kSize> values = {};
@@ -86,8 +87,8 @@ class DraftGain {
     bool turn = false;              // of the number that is tried; else the best's
     int64_t asked = 0;              // steps
     Samples<kBlock> block;          // of this turn: times over those of the same part
-    double before = 0, tried = 0;   // of the two turns before
-    int64_t turns = 0;              // that are over
+    std::optional<double> before;   // of the best's last turn
+    double tried = 0;               // of the turn after it
     Samples<kMostBlocks> relative;  // of each turn of the one over the best's before and behind it
   };
   struct Share {

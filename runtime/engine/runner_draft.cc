@@ -178,8 +178,11 @@ absl::Status Runner::RunDraft(absl::Span<const DraftWork> work, int32_t made,
     if (made == 0) KeepDraftRows(*work[i].sequence, rows_of(i));
     if (draft_counts_[i] <= made) continue;
     const int32_t draft = argmax[draft_rows_[i]];
-    if (draft < 0) draft_counts_[i] = made;  // no number is the largest
-    if (draft >= 0) work[i].out->push_back(draft);
+    if (draft >= 0) {
+      work[i].out->push_back(draft);
+    } else {
+      draft_counts_[i] = made;  // no number is the largest
+    }
   }
   return absl::OkStatus();
 }
