@@ -85,6 +85,8 @@ size_t aclDataTypeSize(aclDataType dataType) {
   return 0;
 }
 
+int qiao_cann_emulator(void) { return 1; }
+
 float aclFloat16ToFloat(aclFloat16 value) { return qiao::F16ToFloat(value); }
 
 aclFloat16 aclFloatToFloat16(float value) { return qiao::FloatToF16(value); }
