@@ -21,8 +21,6 @@ constexpr uint32_t kPageTokens = 128;
 std::atomic<uint64_t> next_id{1};
 thread_local uint64_t bound_id = 0;
 
-Status Check(const char* call, aclError code) { return code == ACL_SUCCESS ? Ok() : Failed(call, code); }
-
 }  // namespace
 
 Chip Chip::Of(std::string soc) {
@@ -99,7 +97,7 @@ Status AscendDevice::PlaceConstants() {
 Status AscendDevice::PlaceUpperTriangle() {
   Status status;
   std::call_once(triangle_once_, [&] {
-    constexpr size_t kWidth = 2048;
+    constexpr auto kWidth = static_cast<size_t>(kTriangle);
     std::vector<int8_t> mask(kWidth * kWidth, 0);
     for (size_t row = 0; row < kWidth; ++row)
       std::fill_n(mask.begin() + row * kWidth + row + 1, kWidth - row - 1, 1);

@@ -54,8 +54,9 @@ class AscendDevice : public plugin::Device {
   // On the device: the numbers 0 .. kIota - 1 as i32.
   static constexpr int64_t kIota = 2048;
   void* iota() const { return iota_; }
-  // On the device: i8 [2048, 2048], 1 above the diagonal; null until it was placed. 4 MiB, so that only a device whose
-  // attention wants it has it.
+  // On the device: i8 [kTriangle, kTriangle], 1 above the diagonal; null until it was placed. 4 MiB, so that only a
+  // device whose attention wants it has it. The fused operator asks for this width.
+  static constexpr int64_t kTriangle = 2048;
   plugin::Status PlaceUpperTriangle();
   void* upper_triangle() const { return upper_triangle_; }
   const Weights& weights() const { return weights_; }
@@ -65,13 +66,14 @@ class AscendDevice : public plugin::Device {
   }
 
  private:
+  // Device memory with a copy of these bytes.
+  plugin::Status Place(const void* bytes, uint64_t size, void** out);
+
   plugin::Host host_;
   int32_t index_;
   aclrtContext context_;
   uint64_t id_;  // never used twice in a process
   Chip chip_;
-  plugin::Status Place(const void* bytes, uint64_t size, void** out);
-
   void* iota_ = nullptr;
   std::once_flag triangle_once_;
   std::atomic<void*> upper_triangle_{nullptr};

@@ -14,8 +14,6 @@ using namespace qiao::plugin;
 // Recordings that a stream keeps: those of a large model's steps of a few batch sizes. 60 layers have some 1,500 plans.
 constexpr size_t kMostRecordings = 8192;
 
-Status Check(const char* call, aclError code) { return code == ACL_SUCCESS ? Ok() : Failed(call, code); }
-
 }  // namespace
 
 size_t RecordingHash::operator()(const RecordingKey& key) const {

@@ -27,12 +27,8 @@ int64_t BytesOf(uint32_t dtype) { return kernels::ElementBytes(dtype); }
 // The request's matrices, piece by piece.
 class Matrices {
  public:
-  explicit Matrices(const qiao_weight_request& r) {
-    for (uint32_t i = 0; i < r.piece_count; ++i) {
-      while (static_cast<int64_t>(group_start_.size()) <= r.piece[i].group)
-        group_start_.push_back(static_cast<int32_t>(i));
-    }
-    group_start_.push_back(static_cast<int32_t>(r.piece_count));
+  explicit Matrices(const qiao_weight_request& r)
+      : group_start_(kernels::GroupStarts(r.piece, r.piece_count)) {
     view_ = {sizeof(view_), static_cast<uint32_t>(r.groups), group_start_.data(), r.piece};
     tensor_.layout = QIAO_LAYOUT_PIECES;
     tensor_.rank = 3;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/common/weights.h"
 #include "kernels/cpu/packed_weight.h"
 #include "kernels/cpu/support.h"
 
@@ -34,11 +35,7 @@ Described Describe(const qiao_weight_request& request) {
   d.tensor.dim[2] = request.cols;
   d.tensor.block[0] = first.block[0];
   d.tensor.block[1] = first.block[1];
-  for (uint32_t i = 0; i < request.piece_count; ++i) {
-    while (static_cast<int64_t>(d.group_start.size()) <= request.piece[i].group)
-      d.group_start.push_back(static_cast<int32_t>(i));
-  }
-  d.group_start.push_back(static_cast<int32_t>(request.piece_count));
+  d.group_start = kernels::GroupStarts(request.piece, request.piece_count);
   d.view = {sizeof(d.view), static_cast<uint32_t>(request.groups), d.group_start.data(), request.piece};
   d.transposed = request.op == QIAO_OP_LINEAR &&
                  static_cast<const qiao_linear_params*>(request.params)->w_transposed != 0;

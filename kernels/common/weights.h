@@ -5,10 +5,21 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "kernels/common/elements.h"
 
 namespace qiao::kernels {
+
+// group_start of a qiao_weight_view over these pieces, which are in the order of their groups.
+inline std::vector<int32_t> GroupStarts(const qiao_piece* piece, uint32_t count) {
+  std::vector<int32_t> starts;
+  for (uint32_t i = 0; i < count; ++i) {
+    while (static_cast<int64_t>(starts.size()) <= piece[i].group) starts.push_back(static_cast<int32_t>(i));
+  }
+  starts.push_back(static_cast<int32_t>(count));
+  return starts;
+}
 
 // The matrix [rows, cols] of one group, for QIAO_LAYOUT_STRIDED and QIAO_LAYOUT_PIECES. A view: the argument
 // and the pages behind it must outlive it. Its elements are stored numbers times scales; the two are given

@@ -11,6 +11,7 @@ struct Meaning {
   int64_t first, last;
   const char* text;
   const char* fix;
+  bool lost = false;  // the device is unusable after it
 };
 
 constexpr char kMemoryFix[] = "use fewer cache pages, a shorter context or smaller chunks";
@@ -46,7 +47,7 @@ constexpr Meaning kMeanings[] = {
     {507004, 507006, "work is not complete", ""},
     {507046, 507047, "waiting for the device timed out", kLogs},
     {507000, 507999, "a kernel or the device failed while it ran",
-     "the device is lost to this process; the logs are in ~/ascend/log"},
+     "the device is lost to this process; the logs are in ~/ascend/log", true},
     {561000, 561999, "the operator could not be planned",
      "a kernel package for this chip (opp) may be missing; the logs are in ~/ascend/log"},
 };
@@ -64,26 +65,21 @@ std::string Explain(int64_t code) {
   return std::to_string(code) + (meaning != nullptr ? std::string(": ") + meaning->text : std::string());
 }
 
-std::string LikelyFix(int64_t code) {
-  const Meaning* meaning = Find(code);
-  return meaning != nullptr ? meaning->fix : "";
-}
-
-bool IsLost(int64_t code) {
-  const Meaning* meaning = Find(code);
-  return meaning != nullptr && meaning->first == 507000;
-}
-
 plugin::Status Failed(const std::string& call, int64_t code) {
   std::string message = call + " failed with " + Explain(code);
   if (const char* text = cann().aclGetRecentErrMsg(); text != nullptr && *text != '\0') {
     message += "; CANN says: ";
     message += text;
   }
-  if (const std::string fix = LikelyFix(code); !fix.empty()) message += "; " + fix;
-  if (IsLost(code)) return plugin::DeviceLost(std::move(message), code);
+  const Meaning* meaning = Find(code);
+  if (meaning != nullptr && *meaning->fix != '\0') message += std::string("; ") + meaning->fix;
+  if (meaning != nullptr && meaning->lost) return plugin::DeviceLost(std::move(message), code);
   const bool memory = code == 207001 || code == 200000;
   return {memory ? QIAO_RESOURCE_EXHAUSTED : QIAO_INTERNAL, std::move(message), code};
+}
+
+plugin::Status Check(const char* call, aclError code) {
+  return code == ACL_SUCCESS ? plugin::Ok() : Failed(call, code);
 }
 
 }  // namespace qiao::ascend

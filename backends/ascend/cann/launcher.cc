@@ -78,16 +78,16 @@ uint64_t Launcher::workspace_bytes() const { return most_ + kVendorWorkspace; }
 
 View Launcher::Packed(const View& view) {
   if (view.contiguous()) return view;
-  View packed = view;
-  packed.offset = 0;
-  int64_t stride = 1;
-  for (int d = view.rank - 1; d >= 0; --d) {
-    packed.stride[static_cast<size_t>(d)] = stride;
-    stride *= view.dim[static_cast<size_t>(d)];
-  }
-  packed.data = Temp(view.dtype, {view.elements()}).data;
+  const View packed = view.ContiguousAt(Temp(view.dtype, {view.elements()}).data, view.dtype);
   Copy(packed, view);
   return packed;
+}
+
+View Launcher::As(const View& view, aclDataType dtype) {
+  if (view.dtype == dtype) return view;
+  const View cast = view.ContiguousAt(Temp(dtype, {view.elements()}).data, dtype);
+  Run(cann().Cast, view, dtype, cast);
+  return cast;
 }
 
 aclTensor* Launcher::Pass(const View& view) {

@@ -1,7 +1,7 @@
 // Runs the operators of one launch: makes the objects that they take, calls both phases, and hands out the launch's
 // workspace. A launch of an operation of ops.h is a list of such calls:
 //
-//   Launcher l(stream, "rope", launch.workspace, plan_bytes);
+//   Launcher l(stream, "rope", launch.workspace, plan_bytes, nullptr);
 //   View wide = l.Temp(ACL_FLOAT, {rows, width});
 //   l.Run(cann().InplaceCopy, wide, narrow);
 //   return l.status();
@@ -10,7 +10,7 @@
 // everything else is passed as it is. The first failure ends the list: further calls do nothing, and status() says
 // what failed, with its arguments.
 //
-// A launcher without a stream (Measure) runs nothing and only counts the workspace that the list would take.
+// A launcher without a stream runs nothing and only counts the workspace that the list would take.
 //
 // Threads: one launcher belongs to one thread, as its stream does.
 #pragma once
@@ -117,15 +117,12 @@ class Launcher {
     if (measuring() || !status_.ok()) return;
     uint64_t bytes = 0;
     aclOpExecutor* executor = nullptr;
-    const aclnnStatus code = op.get_workspace_size(Pass(args)..., &bytes, &executor);
+    aclnnStatus code = op.get_workspace_size(Pass(args)..., &bytes, &executor);
+    if (code == 0) code = Second(op.name, op.run, bytes, executor);
     if (code != 0) {
       std::string text;
       (Describe(text, args), ...);
       Fail(op.name, text, code);
-    } else if (const aclnnStatus second = Second(op.name, op.run, bytes, executor); second != 0) {
-      std::string text;
-      (Describe(text, args), ...);
-      Fail(op.name, text, second);
     }
     if (recording_ == nullptr) DestroyObjects();
   }
@@ -134,6 +131,8 @@ class Launcher {
 
   // `view` if it is contiguous, else a contiguous copy of it.
   View Packed(const View& view);
+  // `view` if it has this dtype, else a contiguous copy of it that has.
+  View As(const View& view, aclDataType dtype);
   void Copy(const View& to, const View& from) { Run(cann().InplaceCopy, to, from); }
 
  private:

@@ -5,7 +5,9 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
 #include "backends/ascend/cann/errors.h"
@@ -13,8 +15,8 @@
 namespace qiao::ascend {
 namespace {
 
-// qiao::cann::ExactMode, which only the emulator's runtime has.
-constexpr char kEmulatorMark[] = "_ZN4qiao4cann9ExactModeEv";
+// Only the emulator's runtime exports it.
+constexpr char kEmulatorMark[] = "qiao_cann_emulator";
 constexpr aclError kRepeatedInitialisation = 100002;
 
 std::atomic<const Cann*> loaded{nullptr};

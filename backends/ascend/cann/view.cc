@@ -93,10 +93,17 @@ aclDataType AclType(uint32_t dtype) {
 
 View View::Contiguous(void* data, aclDataType dtype, std::initializer_list<int64_t> dims) {
   View v;
-  v.data = data;
-  v.dtype = dtype;
   v.rank = static_cast<int>(dims.size());
   std::copy(dims.begin(), dims.end(), v.dim.begin());
+  return v.ContiguousAt(data, dtype);
+}
+
+View View::ContiguousAt(void* to, aclDataType type) const {
+  View v;
+  v.data = to;
+  v.dtype = type;
+  v.rank = rank;
+  v.dim = dim;
   int64_t stride = 1;
   for (int d = v.rank - 1; d >= 0; --d) {
     v.stride[At(d)] = stride;

@@ -43,6 +43,8 @@ struct View {
 
   int64_t elements() const;
   bool contiguous() const;
+  // The same dimensions row by row at `to`.
+  View ContiguousAt(void* to, aclDataType type) const;
   int64_t operator[](int d) const { return dim[static_cast<size_t>(d < 0 ? rank + d : d)]; }
 
   // Elements begin .. begin + size of dimension d.

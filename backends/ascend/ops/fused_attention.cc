@@ -8,8 +8,6 @@ namespace {
 
 using namespace qiao::plugin;
 
-enum { kQLatent, kQRope, kLatentPool, kRopePool, kQStart, kKvLen, kTable, kSchedule, kO };
-
 constexpr int64_t kLatent = 512, kRope = 64, kMostHeads = 128;
 
 bool Contiguous(const qiao_tensor& t) { return View::Of(t, nullptr, t.dim[0]).contiguous(); }
@@ -50,7 +48,7 @@ void EmitFusedAttention(Launcher& l, const Arguments& a, void* mask) {
   const View latents = a.All(kLatentPool), ropes = a.All(kRopePool), table = a.All(kTable).Slice(0, 0, seqs);
   const View lse = l.Temp(ACL_FLOAT, {1});  // not asked for
   constexpr int64_t kAllTokens = 2147483647, kCausal = 3, kNoMask = 0;
-  constexpr int64_t kKeyValueHeads = 1, kPrecise = 0, kMaskWidth = 2048;
+  constexpr int64_t kKeyValueHeads = 1, kPrecise = 0, kMaskWidth = AscendDevice::kTriangle;
   const auto scale = static_cast<double>(a.params<qiao_latent_attention_params>().scale);
   const auto attend = [&](const auto& triangle, int64_t sparse_mode) {
     l.Run(cann().FusedInferAttentionScoreV3, q, Tensors{latents}, Tensors{latents}, kNone, triangle,

@@ -6,11 +6,14 @@
 
 namespace qiao::ascend {
 
+// The arguments of latent_attention.
+enum { kQLatent, kQRope, kLatentPool, kRopePool, kQStart, kKvLen, kTable, kSchedule, kO };
+
 // Whether the operator takes a call: bf16, a latent of 512 and a rope key of 64, a power of two of heads, pages of a
 // multiple of 16 tokens, everything contiguous, on a chip that has this version. Says why not.
 plugin::Answer FusedAttentionTakes(const qiao_op_call& call, const Chip& chip);
 
-// `mask`: i8 [2048, 2048] on the device, 1 above the diagonal.
+// `mask`: AscendDevice's upper triangle.
 void EmitFusedAttention(Launcher& l, const Arguments& a, void* mask);
 
 }  // namespace qiao::ascend

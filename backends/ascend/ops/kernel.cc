@@ -56,16 +56,14 @@ Status AscendKernel::Launch(Stream& base, const qiao_launch& launch) const {
   RecordingKey key = KeyOf(id_, launch);
   if (const Recording* known = stream.Find(key)) return known->Launch(stream);
   auto recording = std::make_unique<Recording>();
-  const qiao_op_call call = call_.call();
-  Launcher l(stream, name_, launch.workspace, workspace_bytes_, recording.get());
-  Emit(l, Arguments(call, launch.argument, launch.batch));
-  if (l.status().ok()) stream.Keep(std::move(key), std::move(recording));
-  return l.status();
+  QIAO_PLUGIN_RETURN_IF_ERROR(LaunchOnce(stream, launch, recording.get()));
+  stream.Keep(std::move(key), std::move(recording));
+  return Ok();
 }
 
-Status AscendKernel::LaunchOnce(AscendStream& stream, const qiao_launch& launch) const {
+Status AscendKernel::LaunchOnce(AscendStream& stream, const qiao_launch& launch, Recording* recording) const {
   const qiao_op_call call = call_.call();
-  Launcher l(stream, name_, launch.workspace, workspace_bytes_, nullptr);
+  Launcher l(stream, name_, launch.workspace, workspace_bytes_, recording);
   Emit(l, Arguments(call, launch.argument, launch.batch));
   return l.status();
 }

@@ -52,8 +52,10 @@ class AscendKernel : public plugin::Kernel {
   plugin::Status Prepare();
   void Info(qiao_plan_info& info) const override;
   plugin::Status Launch(plugin::Stream& stream, const qiao_launch& launch) const override;
-  // Makes the calls and keeps nothing: what a captured step runs. The device is bound.
-  plugin::Status LaunchOnce(AscendStream& stream, const qiao_launch& launch) const;
+  // Makes the calls, which are kept in `recording` where there is one; without, what a captured step runs. The device is
+  // bound.
+  plugin::Status LaunchOnce(AscendStream& stream, const qiao_launch& launch,
+                            Recording* recording = nullptr) const;
   // Whether the same addresses and live rows mean the same calls: not where lengths of sequences matter.
   virtual bool repeatable() const { return true; }
 
@@ -95,6 +97,9 @@ class AscendOperation : public plugin::Operation {
  private:
   AscendDevice& device_;
 };
+
+// cubeMathType of products: f32 operands are multiplied as f32.
+inline constexpr int8_t kKeepDtype = 0;
 
 // f32 or bf16: what activations may be.
 bool IsAct(const qiao_tensor& tensor);

@@ -44,14 +44,8 @@ class KvWriteKernel : public AscendKernel {
  private:
   // Rows [T, 1, width] in the pool's dtype.
   static View Rows(Launcher& l, const Arguments& a, int kind, int kinds) {
-    View rows = a(kind);
-    const aclDataType dtype = AclType(a.tensor(kinds + 1 + kind).dtype);
-    if (rows.dtype != dtype) {
-      const View cast = l.Temp(dtype, {rows[0], rows[1]});
-      l.Run(cann().Cast, rows, dtype, cast);
-      rows = cast;
-    }
-    return l.Packed(rows).Insert(1, 1, rows[1]);
+    const View rows = l.Packed(l.As(a(kind), AclType(a.tensor(kinds + 1 + kind).dtype)));
+    return rows.Insert(1, 1, rows[1]);
   }
   // [pages, page_tokens, 1, width]
   static View Pool(const Arguments& a, int kind, int kinds) {

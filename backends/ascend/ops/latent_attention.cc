@@ -13,14 +13,11 @@ namespace {
 
 using namespace qiao::plugin;
 
-constexpr int8_t kKeepDtype = 0;
 // Scores are held for as many rows at a time as fit into this.
 constexpr int64_t kScoreBytes = 64 << 20;
 // Added to scores that a row must not see: with it no exponential is above zero, and it is finite, so that the
 // triangle may be made by any multiplication.
 constexpr float kMasked = -1e30f;
-
-enum { kQLatent, kQRope, kLatentPool, kRopePool, kQStart, kKvLen, kTable, kSchedule, kO };
 
 struct Sequence {
   int64_t index, begin, rows, length;
@@ -108,11 +105,7 @@ class LatentAttentionKernel : public AscendKernel {
       l.Run(cann().Muls, scores, Scalar(a.params<qiao_latent_attention_params>().scale), scores);
       if (rows > 1) Mask(l, scores);
       l.Run(cann().Softmax, scores, int64_t{2}, scores);
-      View p = scores;
-      if (type != ACL_FLOAT) {
-        p = l.Temp(type, {rows, heads, visible});
-        l.Run(cann().Cast, scores, type, p);
-      }
+      const View p = l.As(scores, type);
       const View to = o.Slice(0, s.begin + first, rows);
       const View product = to.MayMerge(0) ? to : l.Temp(type, {rows, heads, latent});
       l.Run(cann().Matmul, p.Merge(0), key.Slice(1, 0, latent), product.Merge(0), kKeepDtype);

@@ -9,8 +9,6 @@ namespace {
 
 using namespace qiao::plugin;
 
-constexpr int8_t kKeepDtype = 0;  // f32 operands are multiplied as f32
-
 class LinearKernel : public AscendKernel {
  public:
   static constexpr char kName[] = "linear";

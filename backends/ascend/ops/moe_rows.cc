@@ -49,26 +49,18 @@ class MoeCombineKernel : public AscendKernel {
     const int64_t rows = a.rows(kSlot), k = a.tensor(kSlot).dim[1];
     if (rows == 0) return;
     constexpr int64_t kDroplessByRow = 2;
-    const View yp = Wide(l, a.All(kYp).Slice(0, 0, rows * k)), y = a(kY);
+    const View yp = l.As(a.All(kYp).Slice(0, 0, rows * k), ACL_FLOAT), y = a(kY);
     const View sum = y.dtype == ACL_FLOAT ? y : l.Temp(ACL_FLOAT, {rows, y[1]});
     const auto combine = [&](const auto& shared) {
       l.Run(cann().MoeFinalizeRoutingV2, yp, a(kSlot).Merge(0), shared, kNone, kNone, a(kW), kNone,
             kDroplessByRow, sum);
     };
     if (a.has(kShared)) {
-      combine(Wide(l, a(kShared)));
+      combine(l.As(a(kShared), ACL_FLOAT));
     } else {
       combine(kNone);
     }
     if (y.dtype != ACL_FLOAT) l.Run(cann().Cast, sum, y.dtype, y);
-  }
-
- private:
-  static View Wide(Launcher& l, const View& x) {
-    if (x.dtype == ACL_FLOAT) return x;
-    const View wide = l.Temp(ACL_FLOAT, {x[0], x[1]});
-    l.Run(cann().Cast, x, ACL_FLOAT, wide);
-    return wide;
   }
 };
 

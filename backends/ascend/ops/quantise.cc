@@ -31,11 +31,7 @@ class QuantiseKernel : public AscendKernel {
     if (a.rows(kX) == 0) return;
     View x = l.Packed(a(kX)), q = a(kQ), scale = a(kScale);
     for (; x.rank > 2; x = x.Merge(0), q = q.Merge(0), scale = scale.Merge(0)) continue;
-    if (x.dtype != ACL_FLOAT) {
-      const View wide = l.Temp(ACL_FLOAT, {x[0], x[1]});
-      l.Run(cann().Cast, x, ACL_FLOAT, wide);
-      x = wide;
-    }
+    x = l.As(x, ACL_FLOAT);
     const View number = l.Temp(ACL_FLOAT, {x[0], x[1]});
     l.Run(cann().Abs, x, number);
     l.Run(cann().Amax, number, Ints{1}, true, scale);

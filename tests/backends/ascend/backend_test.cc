@@ -283,6 +283,31 @@ TEST(AscendWeights, AbsorbedAndF32ProductsKeepTheirRowsDtype) {
   EXPECT_EQ(absorbed->dtype, QIAO_BF16);
 }
 
+// Two projections side by side, of which only the first is INT8 in the file: the numbers of the other are not integers.
+TEST(AscendWeights, Int8OfTheFileIsKeptOnlyWhereAllOfItIs) {
+  F8Weight weight(0);
+  qiao_piece int8 = weight.piece;
+  int8.dtype = QIAO_I8;
+  int8.scheme = QIAO_SCHEME_CHANNEL;
+  const std::vector<float> scales(F8Weight::kRows, 0.01f);
+  int8.scale = scales.data();
+  const std::vector<int8_t> ones(F8Weight::kRows * F8Weight::kCols, 1);
+  int8.data = ones.data();
+  const qiao_piece mixed[] = {int8, weight.piece}, alike[] = {int8, int8};
+  qiao_weight_request request = weight.Request(QIAO_I8);
+  request.rows = 2 * F8Weight::kRows;
+  request.piece_count = 2;
+  request.piece = alike;
+  auto choice = Open()->ChooseWeight(request);
+  ASSERT_TRUE(choice.ok()) << choice.status();
+  EXPECT_EQ(choice->error, 0);
+  request.piece = mixed;
+  choice = Open()->ChooseWeight(request);
+  ASSERT_TRUE(choice.ok()) << choice.status();
+  EXPECT_GT(choice->error, 0.001);
+  EXPECT_LT(choice->error, 0.02);
+}
+
 // ---- launches ----
 
 struct AddCase {

@@ -73,3 +73,7 @@ QIAO_CANN_EXPORT bool ExactMode();
 QIAO_CANN_EXPORT bool StressWorkspace();
 
 }  // namespace qiao::cann
+
+// The mark of this project's emulator: a client that loads libascendcl.so by name and finds this symbol knows that
+// there is no chip behind it. Returns 1.
+extern "C" QIAO_CANN_EXPORT int qiao_cann_emulator(void);

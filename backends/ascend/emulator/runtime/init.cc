@@ -53,6 +53,8 @@ aclError aclrtGetVersion(int32_t* majorVersion, int32_t* minorVersion, int32_t* 
 
 size_t aclDataTypeSize(aclDataType dataType) { return static_cast<size_t>(BytesOf(dataType)); }
 
+int qiao_cann_emulator(void) { return 1; }
+
 float aclFloat16ToFloat(aclFloat16 value) { return qiao::F16ToFloat(value); }
 
 aclFloat16 aclFloatToFloat16(float value) { return qiao::FloatToF16(value); }
