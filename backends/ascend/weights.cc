@@ -51,14 +51,19 @@ class Matrices {
       }
     }
   }
-  // Row r as int8 and its scale: of one that is stored so already, the very numbers.
+  // Row r as int8 and its scale: of one that is stored so already, the very numbers. `row` becomes the row, scales
+  // multiplied in.
   float LoadInt8(int64_t group, int64_t r, std::vector<float>& row, int8_t* out) const {
     const kernels::WeightMatrix matrix(tensor_, &view_, group);
     float scale = 0;
-    if (view_.piece[0].dtype == QIAO_I8 && view_.piece[0].scheme == QIAO_SCHEME_CHANNEL) {
+    if (matrix.IsInt8Channel(r)) {
+      scale = matrix.Scale(r, 0);
       matrix.LoadRow(r, row.data());
-      for (size_t c = 0; c < row.size(); ++c) out[c] = static_cast<int8_t>(row[c]);
-      return matrix.Scale(r, 0);
+      for (size_t c = 0; c < row.size(); ++c) {
+        out[c] = static_cast<int8_t>(row[c]);
+        row[c] *= scale;
+      }
+      return scale;
     }
     LoadRow(group, r, row.data());
     for (const float v : row) scale = std::max(scale, std::fabs(v));
@@ -230,7 +235,8 @@ Status Weights::Choose(const qiao_weight_request& r, qiao_weight_choice& choice)
   const qiao_piece& first = r.piece[0];
   if (narrow_rows) {
     if (Transposed(r)) return Unimplemented("a transposed weight does not meet INT8 rows");
-    const bool same = first.dtype == QIAO_I8;
+    const bool same = std::all_of(r.piece, r.piece + r.piece_count,
+                                  [](const qiao_piece& piece) { return piece.dtype == QIAO_I8; });
     choice.error = same ? 0 : Int8Error(r);
     why = same ? "int8, as in the file" : Format("int8 with a scale a channel: adds %.4f rms", choice.error);
   } else if (r.activation == QIAO_BF16 && IsF8(first.dtype) && !Transposed(r) && (grouped || r.groups == 1)) {

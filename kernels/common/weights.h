@@ -49,6 +49,11 @@ class WeightMatrix {
     const qiao_piece& p = PieceOf(&r);
     LoadFloats(p.dtype, static_cast<const char*>(p.data) + r * p.ld * ElementBytes(p.dtype), cols_, out);
   }
+  // Whether row r is stored as INT8 with a scale of its own.
+  bool IsInt8Channel(int64_t r) const {
+    const qiao_piece& p = PieceOf(&r);
+    return p.dtype == QIAO_I8 && p.scheme == QIAO_SCHEME_CHANNEL;
+  }
   // What element (r, c) is multiplied by.
   float Scale(int64_t r, int64_t c) const {
     const qiao_piece& p = PieceOf(&r);
